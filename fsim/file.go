@@ -1,0 +1,297 @@
+package fsim
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/afero"
+)
+
+// The errors that os.File gives before it asks the kernel.
+var (
+	errNegativeOffset  = errors.New("negative offset")
+	errWriteAtInAppend = errors.New("os: invalid use of WriteAt on file opened with O_APPEND")
+)
+
+// A File is an open handle on a file or directory. It keeps what it was opened
+// on, whatever becomes of the name. It implements [afero.File], [SyncDataer]
+// and [fs.ReadDirFile], and may be used by several goroutines at once.
+type File struct {
+	v       view
+	i       *inode
+	name    string
+	flag    int
+	number  int64
+	off     int64
+	closed  bool
+	errSeen uint64 // failed syncs of the file that this handle was told of
+	list    *listing
+}
+
+// A SyncDataer is a file that can make its data durable without its times, as
+// fdatasync(2) does: the size too, where it is needed to read the data back.
+type SyncDataer interface {
+	SyncData() error
+}
+
+var (
+	_ afero.File     = (*File)(nil)
+	_ SyncDataer     = (*File)(nil)
+	_ fs.ReadDirFile = (*File)(nil)
+)
+
+// begin starts a call on the handle.
+func (f *File) begin(c *cmd, mutates bool) {
+	c.begin(mutates)
+	if c.err == nil && f.closed {
+		c.err = fs.ErrClosed
+	}
+}
+
+func (f *File) cmd(k CallKind) cmd {
+	return cmd{v: &f.v, Call: Call{Op: k, Path: f.name, Handle: f.number}}
+}
+
+// Name returns the path that the file was opened with.
+func (f *File) Name() string { return f.name }
+
+// Close closes the handle. A second Close is [fs.ErrClosed].
+func (f *File) Close() error {
+	c := f.cmd(CallClose)
+	f.begin(&c, false)
+	if c.run() {
+		f.release()
+	}
+	return c.end("close")
+}
+
+// release lets go of the inode.
+func (f *File) release() {
+	f.closed = true
+	f.i.opens--
+	if f.i.opens == 0 && f.i.nlink <= 0 {
+		f.v.d.drop(f.i)
+	}
+}
+
+// Stat describes the file as it is now.
+func (f *File) Stat() (fs.FileInfo, error) {
+	c := f.cmd(CallFstat)
+	f.begin(&c, false)
+	var fi *info
+	if c.run() {
+		fi = f.v.d.info(f.i, baseName(f.name))
+	}
+	if err := c.end("stat"); err != nil {
+		return nil, err
+	}
+	return fi, nil
+}
+
+// Read reads from the handle's offset on and advances it; at the end it gives
+// io.EOF.
+func (f *File) Read(b []byte) (int, error) {
+	c := f.cmd(CallRead)
+	c.Len = int64(len(b))
+	f.begin(&c, false)
+	c.Off = f.off
+	n := 0
+	if c.run() && len(b) > 0 {
+		n = f.readAt(&c, b, f.off)
+		f.off += int64(n)
+	}
+	return c.endData("read", n)
+}
+
+// ReadAt reads at the given offset; fewer than len(b) bytes come with io.EOF
+// or another error.
+func (f *File) ReadAt(b []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, &fs.PathError{Op: "readat", Path: f.name, Err: errNegativeOffset}
+	}
+	if len(b) == 0 {
+		return 0, nil
+	}
+	c := f.cmd(CallReadAt)
+	c.Off, c.Len = off, int64(len(b))
+	f.begin(&c, false)
+	n := 0
+	if c.run() {
+		if n = f.readAt(&c, b, off); n < len(b) && c.err == nil {
+			c.err = io.EOF
+		}
+	}
+	return c.endData("read", n)
+}
+
+// readAt reads for Read and ReadAt.
+func (f *File) readAt(c *cmd, b []byte, off int64) int {
+	switch {
+	case f.i.isDir():
+		c.err = errIsDir
+	case f.flag&accessMode == os.O_WRONLY:
+		c.err = errBadFile
+	default:
+		d := f.v.d
+		if c.hit != nil {
+			b = c.hit.shorten(b)
+			off = c.hit.shift(off)
+		}
+		n := d.readData(f.i, b, off)
+		if n == 0 && c.Op == CallRead && !c.failed() {
+			c.err = io.EOF
+		}
+		return n
+	}
+	return 0
+}
+
+// Write writes at the handle's offset, or at the end of the file where it was
+// opened with O_APPEND, and advances the offset. Fewer than len(b) bytes come
+// with an error.
+func (f *File) Write(b []byte) (int, error) {
+	c := f.cmd(CallWrite)
+	c.Len = int64(len(b))
+	f.begin(&c, true)
+	n := 0
+	if c.run() {
+		c.Off = f.off
+		if f.flag&os.O_APPEND != 0 && !f.i.isDir() && f.flag&accessMode != os.O_RDONLY && len(b) > 0 {
+			c.Off = f.v.d.needSize(f.i)
+		}
+		n = f.writeAt(&c, b, c.Off)
+		if n > 0 {
+			f.off = c.Off + int64(n)
+		}
+	}
+	return c.endData("write", n)
+}
+
+// WriteString is Write of the bytes of s.
+func (f *File) WriteString(s string) (int, error) { return f.Write([]byte(s)) }
+
+// WriteAt writes at the given offset, which may lie beyond the end of the
+// file. On a file opened with O_APPEND it is an error, as in os.
+func (f *File) WriteAt(b []byte, off int64) (int, error) {
+	if f.flag&os.O_APPEND != 0 {
+		return 0, errWriteAtInAppend
+	}
+	if off < 0 {
+		return 0, &fs.PathError{Op: "writeat", Path: f.name, Err: errNegativeOffset}
+	}
+	if len(b) == 0 {
+		return 0, nil
+	}
+	c := f.cmd(CallWriteAt)
+	c.Off, c.Len = off, int64(len(b))
+	f.begin(&c, true)
+	n := 0
+	if c.run() {
+		n = f.writeAt(&c, b, off)
+	}
+	return c.endData("write", n)
+}
+
+// writeAt writes for Write and WriteAt.
+func (f *File) writeAt(c *cmd, b []byte, off int64) int {
+	d := f.v.d
+	if f.i.isDir() || f.flag&accessMode == os.O_RDONLY {
+		c.err = errBadFile
+		return 0
+	}
+	asked := len(b)
+	if c.hit != nil {
+		b = c.hit.shorten(b)
+		off = c.hit.shift(off)
+	}
+	d.stripSetID(&f.v, f.i)
+	n, err := d.writeFor(f, c, b, off)
+	if n > 0 {
+		d.changed(f.i)
+	}
+	if err == nil && n < asked {
+		err = c.hit.shortWrite()
+	}
+	if err == nil && n > 0 {
+		f.syncFlags()
+	}
+	c.err = err
+	return n
+}
+
+// syncFlags makes what was just written durable where the handle was opened
+// with O_SYNC or O_DSYNC.
+func (f *File) syncFlags() {
+	switch {
+	case f.v.d.rec == nil:
+	case f.flag&os.O_SYNC == os.O_SYNC:
+		f.v.d.emit(&op{kind: opFsync, ino: f.i.ino})
+	case flagDataSync != 0 && f.flag&flagDataSync != 0:
+		f.v.d.emit(&op{kind: opFdatasync, ino: f.i.ino})
+	}
+}
+
+// Seek sets the offset of the next Read or Write. It may lie beyond the end of
+// the file, but not before its start.
+func (f *File) Seek(offset int64, whence int) (int64, error) {
+	c := f.cmd(CallSeek)
+	c.Off, c.Len = offset, int64(whence)
+	f.begin(&c, false)
+	if c.run() {
+		to := offset
+		switch whence {
+		case io.SeekStart:
+		case io.SeekCurrent:
+			to += f.off
+		case io.SeekEnd:
+			if f.i.isDir() {
+				to += BlockSize
+			} else {
+				to += f.v.d.needSize(f.i)
+			}
+		default:
+			to = -1
+		}
+		if to < 0 || (to > maxFileSize && !f.i.isDir()) {
+			c.err = errInvalid
+		} else {
+			f.off, f.list, c.N = to, nil, to
+		}
+	}
+	if err := c.end("seek"); err != nil {
+		return 0, err
+	}
+	return c.N, nil
+}
+
+// Truncate sets the size of the file; what is added reads as zeros. The handle
+// must be open for writing.
+func (f *File) Truncate(size int64) error {
+	c := f.cmd(CallTruncate)
+	c.Off = size
+	f.begin(&c, true)
+	if c.run() {
+		if size < 0 || f.i.isDir() || f.flag&accessMode == os.O_RDONLY {
+			c.err = errInvalid
+		} else {
+			f.v.d.stripSetID(&f.v, f.i)
+			c.err = f.v.d.truncate(f.i, size)
+		}
+	}
+	return c.end("truncate")
+}
+
+// endData finishes a call that moved n bytes.
+func (c *cmd) endData(name string, n int) (int, error) {
+	c.N = int64(n)
+	c.finish()
+	switch c.err {
+	case nil:
+		return n, nil
+	case io.EOF, io.ErrShortWrite:
+		return n, c.err
+	}
+	return n, &fs.PathError{Op: name, Path: c.Path, Err: c.err}
+}

@@ -1,0 +1,114 @@
+package fsim
+
+import (
+	"io"
+	"io/fs"
+)
+
+// A listing is a directory as it was when the handle began to read it.
+type listing struct {
+	names []string
+	next  int
+}
+
+// nextNames returns up to n of the names that were not handed out yet, all of
+// them where n is 0 or less.
+func (f *File) nextNames(c *cmd, n int) []string {
+	if f.list == nil {
+		f.list = &listing{names: f.v.d.names(f.i)}
+	}
+	rest := f.list.names[f.list.next:]
+	if n > 0 && n < len(rest) {
+		rest = rest[:n]
+	}
+	if c.hit != nil {
+		rest = c.hit.shortenNames(rest)
+	}
+	f.list.next += len(rest)
+	return rest
+}
+
+// readdir hands names out in sorted order and gives each to visit, which says
+// whether it counts.
+func (f *File) readdir(n int, visit func(name string) bool) error {
+	c := f.cmd(CallReaddir)
+	c.Len = int64(n)
+	f.begin(&c, false)
+	if c.run() {
+		if !f.i.isDir() {
+			c.err = errNotDir
+		} else {
+			for _, name := range f.nextNames(&c, n) {
+				if visit(name) {
+					c.N++
+				}
+			}
+			if n > 0 && c.N == 0 && !c.failed() {
+				c.err = io.EOF
+			}
+		}
+	}
+	if c.err == io.EOF {
+		c.finish()
+		return io.EOF
+	}
+	return c.end("readdirent")
+}
+
+// Readdirnames returns the next n names in the directory, in sorted order, and
+// io.EOF when there are no more; all the rest, without io.EOF, where n is 0 or
+// less. A handle lists what was there when it began to.
+func (f *File) Readdirnames(n int) ([]string, error) {
+	names := []string{}
+	err := f.readdir(n, func(name string) bool {
+		names = append(names, name)
+		return true
+	})
+	if err == io.EOF || (err != nil && len(names) == 0) {
+		return nil, err
+	}
+	return names, err
+}
+
+// Readdir is Readdirnames with a description of each entry. An entry that is
+// gone by now is left out.
+func (f *File) Readdir(n int) ([]fs.FileInfo, error) {
+	infos := []fs.FileInfo{}
+	err := f.readdir(n, func(name string) bool {
+		fi := f.entryInfo(name)
+		if fi != nil {
+			infos = append(infos, fi)
+		}
+		return fi != nil
+	})
+	if err == io.EOF || (err != nil && len(infos) == 0) {
+		return nil, err
+	}
+	return infos, err
+}
+
+// ReadDir is Readdir for [fs.ReadDirFile].
+func (f *File) ReadDir(n int) ([]fs.DirEntry, error) {
+	entries := []fs.DirEntry{}
+	err := f.readdir(n, func(name string) bool {
+		fi := f.entryInfo(name)
+		if fi != nil {
+			entries = append(entries, fi)
+		}
+		return fi != nil
+	})
+	if err == io.EOF || (err != nil && len(entries) == 0) {
+		return nil, err
+	}
+	return entries, err
+}
+
+// entryInfo describes one entry of the directory, or returns nil.
+func (f *File) entryInfo(name string) *info {
+	d := f.v.d
+	i := d.entry(f.i, name)
+	if i == nil {
+		return nil
+	}
+	return d.info(i, name)
+}

@@ -30,6 +30,9 @@ var (
 	ErrWrongKind = errors.New("wrong kind")
 	// ErrUnknownCodec: the record was written by a codec the system lacks.
 	ErrUnknownCodec = errors.New("unknown codec")
+	// ErrBadSnapshot: the record is intact, but its snapshot does not fit the
+	// type of its kind; a migration is missing.
+	ErrBadSnapshot = errors.New("snapshot does not fit its kind")
 	// ErrNotPersistent: the actor was not spawned through this package.
 	ErrNotPersistent = errors.New("not a persistent actor")
 	// ErrStopped: the actor ended, or is ending, before it could do what was asked.

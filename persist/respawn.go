@@ -1,0 +1,427 @@
+package persist
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/anthdm/hollywood/actor"
+)
+
+// Respawn returns the live actor of key, or brings it and its whole tree back
+// as they were last saved. All snapshots are read from one consistent view of
+// the store and all actors constructed before the first is started; then
+// parents come before their children, and children are up before the Started
+// of their parent. A descendant that is live already stays where it is. Calls for one
+// key run one after the other: all callers get the same actor.
+//
+// [ErrNotFound] where nothing is saved under key; [ErrWrongKind] where the
+// actor is of another kind. Where some actors of the tree cannot come back, the
+// error joins a [*RespawnError] for each, and, unless Options.RespawnPartial
+// says otherwise, none comes up; what is stored stays untouched in any case.
+func (k *Kind[T]) Respawn(ctx context.Context, sys *System, key Key) (*actor.PID, error) {
+	pid, err := sys.fromOutside(ctx, k.plan, key, func(at place) (*actor.PID, error) {
+		return sys.respawn(ctx, parent{wait: sys.until(ctx)}, k.plan, at)
+	})
+	return pid, sys.respawnFailed(key, err)
+}
+
+// TryRespawn respawns, or spawns as [Kind.Spawn] does where nothing was saved.
+// Only [ErrNotFound] of the store counts as nothing: a snapshot that is
+// damaged, unreadable or too new is an error and stays as it is.
+func (k *Kind[T]) TryRespawn(ctx context.Context, sys *System, key Key, init func(*T)) (*actor.PID, error) {
+	pid, err := sys.fromOutside(ctx, k.plan, key, func(at place) (*actor.PID, error) {
+		return sys.respawnOrBirth(ctx, parent{wait: sys.until(ctx)}, k.order(init), at)
+	})
+	return pid, sys.respawnFailed(key, err)
+}
+
+// Respawn is [Kind.Respawn] with the kind taken from the record.
+func (s *System) Respawn(ctx context.Context, key Key) (*actor.PID, error) {
+	pid, err := s.fromOutside(ctx, nil, key, func(at place) (*actor.PID, error) {
+		return s.respawn(ctx, parent{wait: s.until(ctx)}, nil, at)
+	})
+	return pid, s.respawnFailed(key, err)
+}
+
+// RespawnAll brings back everything that is saved at and below prefix, which
+// need not be an actor itself; the empty prefix stands for the whole base store.
+// That nothing is there is no error. Trees are independent: one that cannot
+// come back does not keep the others down, and the error names it.
+func (s *System) RespawnAll(ctx context.Context, prefix Key) error {
+	if err := s.respawnAll(ctx, prefix); err != nil {
+		return fmt.Errorf("respawn all in %q: %w", string(prefix), err)
+	}
+	return nil
+}
+
+// respawnFailed puts an error that is not about one actor of the tree yet
+// under the key that was asked for, and announces it.
+func (s *System) respawnFailed(key Key, err error) error {
+	if err == nil {
+		return nil
+	}
+	var one *RespawnError
+	if !errors.As(err, &one) {
+		err = &RespawnError{Key: key, Err: err}
+		s.engine.BroadcastEvent(RespawnFailed{Key: key, Err: err})
+	}
+	return err
+}
+
+func (s *System) respawnAll(ctx context.Context, prefix Key) error {
+	leave, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	at := place{s.mounts[0], "", ""}
+	if prefix != "" {
+		places, err := s.placesIn(prefix)
+		if err != nil {
+			return err
+		}
+		at = places[0]
+	}
+	unlock, err := s.locks.subtree(at.key, s.until(ctx))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	found, errs, err := s.loadTree(ctx, at)
+	if err != nil {
+		return err
+	}
+	trees, failed := s.plant(ctx, at.mount, found, errs)
+	if len(failed) > 0 && !s.opts.RespawnPartial {
+		trees = withoutFailed(trees, failed)
+	}
+	var all []error
+	for _, f := range failed {
+		all = append(all, f)
+	}
+	for _, sh := range trees {
+		if err := s.raise(parent{wait: s.until(ctx)}, sh); err != nil {
+			all = append(all, err)
+		}
+	}
+	return errors.Join(all...)
+}
+
+// withoutFailed keeps the trees in which nothing failed.
+func withoutFailed(trees []*shell, failed []*RespawnError) []*shell {
+	return slices.DeleteFunc(trees, func(sh *shell) bool {
+		hurt := slices.ContainsFunc(failed, func(f *RespawnError) bool { return f.Key.In(sh.key) })
+		if hurt {
+			sh.abandon()
+		}
+		return hurt
+	})
+}
+
+// respawnOrBirth is what TryRespawn does under the lock.
+func (s *System) respawnOrBirth(ctx context.Context, under parent, o order, at place) (*actor.PID, error) {
+	pid, err := s.respawn(ctx, under, o.plan, at)
+	var missing *nothingSaved
+	if errors.As(err, &missing) {
+		return s.birth(ctx, under, o, at)
+	}
+	return pid, err
+}
+
+// nothingSaved is the store's word that there is no record of a key. No error
+// from elsewhere can be mistaken for it.
+type nothingSaved struct{ key Key }
+
+func (e *nothingSaved) Error() string        { return fmt.Sprintf("%v of %q", ErrNotFound, string(e.key)) }
+func (e *nothingSaved) Is(target error) bool { return target == ErrNotFound }
+
+// respawn brings a tree back. The caller holds its lock.
+func (s *System) respawn(ctx context.Context, under parent, want *plan, at place) (*actor.PID, error) {
+	if err := s.awaitEnd(at.key, under.wait); err != nil {
+		return nil, err
+	}
+	if sh := s.census.at(at.key); sh != nil {
+		return pidOf(s.engine, at.key), checkKind(want, sh.plan)
+	}
+	if isRegistered(s.engine, at.key) {
+		return nil, fmt.Errorf("%w: a foreign actor holds the id %q", ErrExists, pidOf(s.engine, at.key).ID)
+	}
+	found, errs, err := s.loadTree(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	rootFailed := len(errs) > 0 && errs[0].Key == at.key
+	if !rootFailed {
+		if len(found) == 0 || found[0].Key != at.rel {
+			return nil, &nothingSaved{at.key}
+		}
+		if p := s.plans[found[0].Kind]; p != nil {
+			if err := checkKind(want, p); err != nil {
+				return nil, err
+			}
+		}
+	}
+	trees, failed := s.plant(ctx, at.mount, found, errs)
+	var all []error
+	for _, f := range failed {
+		all = append(all, f)
+	}
+	rooted := len(trees) > 0 && trees[0].key == at.key
+	if len(failed) > 0 && !(s.opts.RespawnPartial && rooted) {
+		for _, sh := range trees {
+			sh.abandon()
+		}
+		return nil, errors.Join(all...)
+	}
+	// The first tree is the one asked for. Others are below live actors.
+	err = s.raise(under, trees[0])
+	all = append(all, err)
+	for _, sh := range trees[1:] {
+		all = append(all, s.raise(parent{wait: under.wait}, sh))
+	}
+	if err != nil {
+		return nil, errors.Join(all...)
+	}
+	return pidOf(s.engine, at.key), errors.Join(all...)
+}
+
+func checkKind(want, have *plan) error {
+	if want != nil && want != have {
+		return fmt.Errorf("%w: it is of kind %q, not %q", ErrWrongKind, have.name, want.name)
+	}
+	return nil
+}
+
+// raise starts a planted tree.
+func (s *System) raise(under parent, sh *shell) error {
+	fallback := sh.fallback
+	sh.fallback = nil
+	if err := s.launch(under, sh); err != nil {
+		sh.abandon()
+		var one *RespawnError
+		if !errors.As(err, &one) {
+			err = &RespawnError{Key: sh.key, Err: err}
+		}
+		s.engine.BroadcastEvent(RespawnFailed{Key: sh.key, Err: err})
+		return err
+	}
+	s.engine.BroadcastEvent(Respawned{Key: sh.key, PID: sh.pid, Kind: sh.plan.name, Fallback: fallback})
+	return nil
+}
+
+// abandon gives up the keys of a tree that will not be started.
+func (s *shell) abandon() {
+	for _, kid := range s.kids {
+		kid.abandon()
+	}
+	if s.stage() == claimed {
+		s.leave()
+	}
+}
+
+// startKids starts the children that came back with this actor.
+func (s *shell) startKids(c *actor.Context) error {
+	kids := s.kids
+	s.kids = nil
+	wait := func(ch <-chan struct{}) error { return s.wait(c, ch) }
+	var errs []error
+	for i, kid := range kids {
+		err := s.sys.raise(parent{c: c, shell: s, wait: wait}, kid)
+		if err == nil {
+			continue
+		}
+		errs = append(errs, err)
+		if !s.sys.opts.RespawnPartial {
+			for _, rest := range kids[i+1:] {
+				rest.abandon()
+			}
+			break
+		}
+	}
+	err := errors.Join(errs...)
+	if s.sys.opts.RespawnPartial {
+		return nil // announced; what could come up is up
+	}
+	return err
+}
+
+// revive makes an actor from a record.
+func (s *System) revive(p *plan, key Key, rec *Record) (actor.Receiver, error) {
+	codec := s.codecs[rec.Codec]
+	if codec == nil {
+		return nil, fmt.Errorf("read %q: %w %q", string(key), ErrUnknownCodec, rec.Codec)
+	}
+	return p.decode(key, rec, codec)
+}
+
+// plant constructs the actors of records in key order, side by side, claims
+// their keys and hangs each below its nearest ancestor. Roots are returned.
+// What is live already is passed over. Each failure takes its descendants along.
+func (s *System) plant(ctx context.Context, m *mount, found []Loaded, errs []*RespawnError) (roots []*shell, failed []*RespawnError) {
+	shells := make([]*shell, len(found))
+	reasons := make([]error, len(found))
+	s.sideBySide(len(found), func(i int) {
+		shells[i], reasons[i] = s.sow(m, &found[i])
+	})
+	failed = errs
+	for i, err := range reasons {
+		if err != nil {
+			failed = append(failed, &RespawnError{Key: m.canonical(found[i].Key), Err: err})
+		}
+	}
+	slices.SortFunc(failed, func(a, b *RespawnError) int { return a.Key.Compare(b.Key) })
+	direct := slices.Clone(failed)
+	var path []*shell // the shells above the present one
+	for _, sh := range shells {
+		if sh == nil {
+			continue
+		}
+		if j := slices.IndexFunc(direct, func(f *RespawnError) bool { return sh.key.In(f.Key) }); j >= 0 {
+			failed = append(failed, &RespawnError{Key: sh.key, Err: fmt.Errorf("its ancestor %q did not come back", string(direct[j].Key))})
+			continue
+		}
+		if other := s.census.claim(sh); other != nil {
+			continue
+		}
+		for len(path) > 0 && !sh.key.In(path[len(path)-1].key) {
+			path = path[:len(path)-1]
+		}
+		if live := s.liveBetween(sh.key, path); len(path) == 0 || live {
+			roots = append(roots, sh)
+		} else {
+			top := path[len(path)-1]
+			top.kids = append(top.kids, sh)
+		}
+		path = append(path, sh)
+	}
+	for _, f := range failed {
+		s.engine.BroadcastEvent(RespawnFailed{Key: f.Key, Err: f.Err})
+	}
+	return roots, failed
+}
+
+// liveBetween says whether an actor that was live before stands between key and
+// the last of path.
+func (s *System) liveBetween(key Key, path []*shell) bool {
+	for k, ok := key.Parent(); ok; k, ok = k.Parent() {
+		if len(path) > 0 && k == path[len(path)-1].key {
+			return false
+		}
+		if s.census.at(k) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// sow makes one shell with its actor, or nil where the actor is live.
+func (s *System) sow(m *mount, rec *Loaded) (*shell, error) {
+	key := m.canonical(rec.Key)
+	if s.census.at(key) != nil {
+		return nil, nil
+	}
+	p := s.plans[rec.Kind]
+	if p == nil {
+		return nil, fmt.Errorf("%w %q: it is not among Options.Kinds", ErrUnknownKind, rec.Kind)
+	}
+	r, err := s.revive(p, key, &rec.Record)
+	if err != nil {
+		return nil, err
+	}
+	sh := s.newShell(place{m, key, rec.Key}, p)
+	sh.adopt(r)
+	sh.version, sh.seq, sh.fallback = rec.Version, rec.Seq, rec.Fallback
+	if rec.Kind == p.name && rec.KindVersion == p.version && rec.Codec == p.codec.Name() {
+		sh.sum = sha256.Sum256(rec.Payload)
+	} // else the next save writes the new form
+	return sh, nil
+}
+
+// sideBySide calls f for 0 to n-1, on several goroutines where that pays.
+func (s *System) sideBySide(n int, f func(i int)) {
+	workers := min(s.opts.LoadParallel, n/16)
+	if workers <= 1 {
+		for i := range n {
+			f(i)
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Add(1)
+		s.start(fmt.Sprintf("load %d", w), func() {
+			defer wg.Done()
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				f(int(i))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// loadTree reads the records at and below a place, in key order and from one
+// state of the store. What single keys could not give comes as errs, in key
+// order too.
+func (s *System) loadTree(ctx context.Context, at place) (found []Loaded, errs []*RespawnError, err error) {
+	ctx = s.as(ctx, "respawn "+string(at.key))
+	if at.mount.tree != nil {
+		return collect(at, at.mount.tree.LoadTree(ctx, at.rel))
+	}
+	const tries = 10
+	for range tries {
+		found, errs, steady, err := s.loadEach(ctx, at)
+		if steady || err != nil {
+			return found, errs, err
+		}
+	}
+	return nil, nil, fmt.Errorf("load the tree of %q: %w: it changed during each of %d readings", string(at.key), ErrConflict, tries)
+}
+
+func collect(at place, tree iter.Seq2[Loaded, error]) (found []Loaded, errs []*RespawnError, err error) {
+	for rec, err := range tree {
+		switch {
+		case err == nil:
+			found = append(found, rec)
+		case rec.Key == "":
+			return nil, nil, fmt.Errorf("load the tree of %q: %w", string(at.key), err)
+		default:
+			errs = append(errs, &RespawnError{Key: at.mount.canonical(rec.Key), Err: err})
+		}
+	}
+	return found, errs, nil
+}
+
+// loadEach reads a tree key by key. The view is consistent where every key
+// still has the version that the listing gave.
+func (s *System) loadEach(ctx context.Context, at place) (found []Loaded, errs []*RespawnError, steady bool, err error) {
+	var entries []Entry
+	for e, err := range at.mount.store.List(ctx, at.rel) {
+		if err != nil {
+			return nil, nil, false, fmt.Errorf("list the tree of %q: %w", string(at.key), err)
+		}
+		entries = append(entries, e)
+	}
+	recs := make([]Loaded, len(entries))
+	reasons := make([]error, len(entries))
+	s.sideBySide(len(entries), func(i int) {
+		recs[i].Record, recs[i].Version, reasons[i] = at.mount.store.Load(ctx, entries[i].Key)
+	})
+	for i, err := range reasons {
+		switch {
+		case err == nil && recs[i].Version != entries[i].Version, errors.Is(err, ErrNotFound):
+			return nil, nil, false, nil
+		case err != nil:
+			errs = append(errs, &RespawnError{Key: at.mount.canonical(entries[i].Key), Err: err})
+		default:
+			found = append(found, recs[i])
+		}
+	}
+	return found, errs, true, nil
+}

@@ -206,7 +206,9 @@ func (f *File) writeAt(c *cmd, b []byte, off int64) int {
 		b = c.hit.shorten(b)
 		off = c.hit.shift(off)
 	}
-	d.stripSetID(&f.v, f.i)
+	if asked > 0 {
+		d.stripSetID(&f.v, f.i)
+	}
 	n, err := d.writeFor(f, c, b, off)
 	if n > 0 {
 		d.changed(f.i)

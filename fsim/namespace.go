@@ -103,6 +103,9 @@ func (d *Disk) mkdir(v *view, path string, perm fs.FileMode) error {
 }
 
 func (d *Disk) symlink(v *view, target, path string) error {
+	if hasNUL(target, path) {
+		return errInvalid
+	}
 	if target == "" {
 		return errNoEntry
 	}
@@ -120,6 +123,9 @@ func (d *Disk) symlink(v *view, target, path string) error {
 // hardlink follows do_linkat and vfs_link in fs/namei.c of Linux, with
 // fs.protected_hardlinks set, as every distribution sets it.
 func (d *Disk) hardlink(v *view, from, to string) error {
+	if hasNUL(from, to) {
+		return errInvalid
+	}
 	i, err := d.find(v, from, walkSelf)
 	if err != nil {
 		return err
@@ -278,6 +284,9 @@ func (d *Disk) rename(v *view, from, to string) error {
 // renamePlain follows do_renameat2 and vfs_rename in fs/namei.c of Linux,
 // order of errors included.
 func (d *Disk) renamePlain(v *view, from, to string) error {
+	if hasNUL(from, to) {
+		return errInvalid
+	}
 	a, err := d.walk(v, from, walkParent)
 	if err != nil {
 		return err

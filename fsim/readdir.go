@@ -57,16 +57,13 @@ func (f *File) readdir(n int, visit func(name string) bool) error {
 
 // Readdirnames returns the next n names in the directory, in sorted order, and
 // io.EOF when there are no more; all the rest, without io.EOF, where n is 0 or
-// less. A handle lists what was there when it began to.
+// less. The slice is never nil. A handle lists what was there when it began to.
 func (f *File) Readdirnames(n int) ([]string, error) {
 	names := []string{}
 	err := f.readdir(n, func(name string) bool {
 		names = append(names, name)
 		return true
 	})
-	if err == io.EOF || (err != nil && len(names) == 0) {
-		return nil, err
-	}
 	return names, err
 }
 
@@ -81,9 +78,6 @@ func (f *File) Readdir(n int) ([]fs.FileInfo, error) {
 		}
 		return fi != nil
 	})
-	if err == io.EOF || (err != nil && len(infos) == 0) {
-		return nil, err
-	}
 	return infos, err
 }
 
@@ -97,9 +91,6 @@ func (f *File) ReadDir(n int) ([]fs.DirEntry, error) {
 		}
 		return fi != nil
 	})
-	if err == io.EOF || (err != nil && len(entries) == 0) {
-		return nil, err
-	}
 	return entries, err
 }
 

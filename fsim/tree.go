@@ -44,10 +44,11 @@ func (d *Disk) mkdirAll(v *view, path string, perm fs.FileMode) (string, error) 
 	return path, err
 }
 
-// parentOf cuts the last component off, and any slashes after it.
+// parentOf cuts the last component off, with the slashes after it and the one
+// before it.
 func parentOf(path string) string {
 	path = strings.TrimRight(path, "/")
-	return path[:strings.LastIndexByte(path, '/')+1]
+	return path[:max(strings.LastIndexByte(path, '/'), 0)]
 }
 
 // RemoveAll removes a name and everything below it. It goes on past errors and
@@ -135,6 +136,8 @@ func (d *Disk) removeAllFrom(v *view, dir *inode, base string) *fs.PathError {
 		return nil
 	case openErr == errNotDir:
 		return &fs.PathError{Op: "unlinkat", Path: base, Err: err}
+	case openErr == errLoop:
+		first = &fs.PathError{Op: "openfdat", Path: base, Err: err}
 	case openErr != nil:
 		first = &fs.PathError{Op: "openfdat", Path: base, Err: openErr}
 	default:
@@ -166,10 +169,24 @@ func (d *Disk) removeAt(v *view, dir *inode, name string, wantDir bool) error {
 	if i == nil {
 		return errNoEntry
 	}
+	if last := kindOf(name); last != lastNormal {
+		return removeDots(last, wantDir)
+	}
 	if wantDir {
 		return d.rmdirAt(v, dir, name, i)
 	}
 	return d.unlinkAt(v, dir, name, i)
+}
+
+// removeDots is the error of removing "." or "..".
+func removeDots(last lastKind, wantDir bool) error {
+	switch {
+	case !wantDir:
+		return errIsDir
+	case last == lastDot:
+		return errInvalid
+	}
+	return errNotEmpty
 }
 
 // openAt opens a directory, and nothing else, by its name in another one.
@@ -180,6 +197,8 @@ func (d *Disk) openAt(v *view, dir *inode, name string) (*inode, error) {
 		return nil, err
 	case i == nil:
 		return nil, errNoEntry
+	case i.isSymlink():
+		return nil, errLoop
 	case !i.isDir():
 		return nil, errNotDir
 	}
@@ -187,6 +206,12 @@ func (d *Disk) openAt(v *view, dir *inode, name string) (*inode, error) {
 }
 
 func (d *Disk) stepAt(v *view, dir *inode, name string) (*inode, error) {
+	switch {
+	case hasNUL(name, ""):
+		return nil, errInvalid
+	case !dir.isDir():
+		return nil, errNotDir
+	}
 	if err := d.may(v, dir, mayExec); err != nil {
 		return nil, err
 	}

@@ -46,11 +46,11 @@ func (d *Disk) walk(v *view, path string, mode walkMode) (spot, error) {
 	if path == "" {
 		return spot{}, errNoEntry
 	}
+	if hasNUL(path, "") {
+		return spot{}, errInvalid
+	}
 	if len(path) >= maxPath {
 		return spot{}, errNameTooLong
-	}
-	if strings.IndexByte(path, 0) >= 0 {
-		return spot{}, errInvalid
 	}
 	cur, rest, links := d.root, path, 0
 	for {
@@ -95,6 +95,11 @@ func (d *Disk) walk(v *view, path string, mode walkMode) (spot, error) {
 		}
 		cur, rest = node, tail
 	}
+}
+
+// hasNUL reports whether a or b cannot be handed to the kernel at all.
+func hasNUL(a, b string) bool {
+	return strings.IndexByte(a, 0) >= 0 || strings.IndexByte(b, 0) >= 0
 }
 
 // step goes from a directory to what comp names in it.

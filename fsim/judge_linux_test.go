@@ -1,0 +1,604 @@
+package fsim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/afero"
+)
+
+// The judge: random sequences of calls are made on a Disk and on a temporary
+// directory of the kernel through afero.OsFs, under the same paths. After each
+// call the result, the text of the error and the whole tree must agree.
+
+// judgeUsers are the users that make the calls: root, two of one group, one of
+// another.
+var judgeUsers = []struct{ uid, gid int }{{0, 0}, {31001, 32000}, {31002, 32000}, {31003, 32001}}
+
+// A judgeStep is one call, to be made on either side.
+type judgeStep struct {
+	op          string
+	user        int
+	path, path2 string
+	flag        int
+	mode        fs.FileMode
+	handle      int
+	n           int
+	off         int64
+	data        string
+}
+
+func (s judgeStep) String() string {
+	b := fmt.Sprintf("%d:", judgeUsers[s.user].uid)
+	if s.user == 0 {
+		b = ""
+	}
+	b += s.op
+	if strings.HasPrefix(s.op, "f.") {
+		return fmt.Sprintf("%s #%d n=%d off=%d data=%s", b, s.handle, s.n, s.off, squeeze([]byte(s.data)))
+	}
+	b += " " + s.path
+	switch s.op {
+	case "rename", "link":
+		b += " -> " + s.path2
+	case "symlink":
+		b += " -> " + s.data
+	case "open":
+		b += fmt.Sprintf(" #%d %#x %s %v", s.handle, s.flag, flagNames(s.flag), s.mode)
+	case "mkdir", "mkdirall", "chmod":
+		b += " " + s.mode.String()
+	case "chown", "chtimes":
+		b += fmt.Sprintf(" %d %d", s.n, s.off)
+	case "create":
+		b += " " + squeeze([]byte(s.data))
+	}
+	return b
+}
+
+// A judgeSide is one of the two filesystems under test.
+type judgeSide struct {
+	fs       [4]afero.Fs // one for each user
+	link     func(user int, oldname, newname string) error
+	become   func(user int)
+	dataSync func(f afero.File) error
+	handles  [3]afero.File
+	openers  [3]int // the users who opened them, who also use them
+}
+
+func kernelSide() *judgeSide {
+	s := &judgeSide{become: becomeUser}
+	for i := range s.fs {
+		s.fs[i] = afero.NewOsFs()
+	}
+	s.link = func(_ int, a, b string) error { return os.Link(a, b) }
+	s.dataSync = func(f afero.File) error {
+		if err := syscall.Fdatasync(int(f.(*os.File).Fd())); err != nil {
+			return &fs.PathError{Op: "sync", Path: f.Name(), Err: err}
+		}
+		return nil
+	}
+	return s
+}
+
+func diskSide(d *Disk) *judgeSide {
+	s := &judgeSide{become: func(int) {}}
+	for i, u := range judgeUsers {
+		s.fs[i] = d.AsUser(u.uid, u.gid)
+	}
+	s.link = func(user int, a, b string) error { return s.fs[user].(*view).Link(a, b) }
+	s.dataSync = func(f afero.File) error { return f.(*File).SyncData() }
+	return s
+}
+
+// becomeUser makes the kernel take the calls of this thread for the user's.
+func becomeUser(user int) {
+	u := judgeUsers[user]
+	if user == 0 {
+		syscall.Setfsuid(0)
+		syscall.Setfsgid(0)
+		return
+	}
+	syscall.Setfsgid(u.gid)
+	syscall.Setfsuid(u.uid)
+}
+
+func errText(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	var no syscall.Errno
+	name := ""
+	if errors.As(err, &no) {
+		name = ErrnoName(no)
+	}
+	if err == io.EOF {
+		return "EOF"
+	}
+	// Reading the entries of a closed directory is the one place where package
+	// os lets an error out that is not fs.ErrClosed.
+	text := strings.ReplaceAll(err.Error(), "use of closed file", "file already closed")
+	return fmt.Sprintf("%T %s %s exist=%v notexist=%v perm=%v", err, text, name,
+		errors.Is(err, fs.ErrExist), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission))
+}
+
+// do makes the call and returns everything that can be seen of its result.
+func (s *judgeSide) do(st judgeStep) string {
+	if strings.HasPrefix(st.op, "f.") {
+		st.user = s.openers[st.handle]
+	}
+	s.become(st.user)
+	defer s.become(0)
+	if strings.HasPrefix(st.op, "f.") {
+		return s.doHandle(st)
+	}
+	fsys := s.fs[st.user]
+	switch st.op {
+	case "open":
+		f, err := fsys.OpenFile(st.path, st.flag, st.mode)
+		if err != nil {
+			return errText(err)
+		}
+		if old := s.handles[st.handle]; old != nil {
+			old.Close()
+		}
+		s.handles[st.handle], s.openers[st.handle] = f, st.user
+		return "ok " + f.Name()
+	case "create":
+		f, err := fsys.Create(st.path)
+		if err != nil {
+			return errText(err)
+		}
+		_, err = f.WriteString(st.data)
+		return errText(errors.Join(err, f.Close()))
+	case "mkdir":
+		return errText(fsys.Mkdir(st.path, st.mode))
+	case "mkdirall":
+		return errText(fsys.MkdirAll(st.path, st.mode))
+	case "remove":
+		return errText(fsys.Remove(st.path))
+	case "removeall":
+		return errText(fsys.RemoveAll(st.path))
+	case "rename":
+		return errText(fsys.Rename(st.path, st.path2))
+	case "link":
+		return errText(s.link(st.user, st.path, st.path2))
+	case "symlink":
+		return errText(fsys.(afero.Linker).SymlinkIfPossible(st.data, st.path))
+	case "readlink":
+		target, err := fsys.(afero.LinkReader).ReadlinkIfPossible(st.path)
+		return target + errText(err)
+	case "stat":
+		fi, err := fsys.Stat(st.path)
+		return infoText(fi) + errText(err)
+	case "lstat":
+		fi, _, err := fsys.(afero.Lstater).LstatIfPossible(st.path)
+		return infoText(fi) + errText(err)
+	case "chmod":
+		return errText(fsys.Chmod(st.path, st.mode))
+	case "chown":
+		return errText(fsys.Chown(st.path, st.n, int(st.off)))
+	case "chtimes":
+		var a, m time.Time
+		if st.n&1 != 0 {
+			a = time.Unix(st.off, 5)
+		}
+		if st.n&2 != 0 {
+			m = time.Unix(st.off, 7)
+		}
+		return errText(fsys.Chtimes(st.path, a, m))
+	}
+	panic("unknown step " + st.op)
+}
+
+func (s *judgeSide) doHandle(st judgeStep) string {
+	f := s.handles[st.handle]
+	if f == nil {
+		return "no handle"
+	}
+	fi, statErr := f.Stat()
+	isDir := statErr == nil && fi.IsDir()
+	switch st.op {
+	case "f.read":
+		b := make([]byte, st.n)
+		n, err := f.Read(b)
+		return fmt.Sprintf("%d %q %s", n, squeeze(b[:n]), errText(err))
+	case "f.readat":
+		b := make([]byte, st.n)
+		n, err := f.ReadAt(b, st.off)
+		return fmt.Sprintf("%d %q %s", n, squeeze(b[:n]), errText(err))
+	case "f.write":
+		n, err := f.WriteString(st.data)
+		return fmt.Sprintf("%d %s", n, errText(err))
+	case "f.writeat":
+		n, err := f.WriteAt([]byte(st.data), st.off)
+		return fmt.Sprintf("%d %s", n, errText(err))
+	case "f.seek":
+		if isDir {
+			st.off, st.n = 0, 0
+		}
+		n, err := f.Seek(st.off, st.n)
+		return fmt.Sprintf("%d %s", n, errText(err))
+	case "f.truncate":
+		return errText(f.Truncate(st.off))
+	case "f.sync":
+		return errText(f.Sync())
+	case "f.datasync":
+		if statErr != nil {
+			return "closed"
+		}
+		return errText(s.dataSync(f))
+	case "f.stat":
+		return infoText(fi) + errText(statErr)
+	case "f.close":
+		return errText(f.Close())
+	case "f.readdirnames":
+		names, err := f.Readdirnames(st.n)
+		sort.Strings(names)
+		if st.n > 0 {
+			return fmt.Sprint(len(names), errText(err))
+		}
+		return fmt.Sprintf("%q %v %s", names, names == nil, errText(err))
+	case "f.readdir":
+		infos, err := f.Readdir(st.n)
+		if st.n > 0 {
+			return fmt.Sprint(len(infos), errText(err))
+		}
+		sort.Slice(infos, func(i, j int) bool { return infos[i].Name() < infos[j].Name() })
+		var b strings.Builder
+		for _, fi := range infos {
+			b.WriteString(infoText(fi))
+		}
+		return fmt.Sprintf("%s %v %s", b.String(), infos == nil, errText(err))
+	}
+	panic("unknown step " + st.op)
+}
+
+// squeeze shortens runs, so that a difference can be read.
+func squeeze(b []byte) string {
+	var s strings.Builder
+	for i := 0; i < len(b); {
+		j := i
+		for j < len(b) && b[j] == b[i] {
+			j++
+		}
+		fmt.Fprintf(&s, "%c%d ", max(b[i], '.'), j-i)
+		i = j
+	}
+	return s.String()
+}
+
+// infoText is what a FileInfo says, without what is bound to differ.
+func infoText(fi fs.FileInfo) string {
+	if fi == nil || fi == (*info)(nil) {
+		return ""
+	}
+	st := fi.Sys().(*syscall.Stat_t)
+	size := fi.Size()
+	if fi.IsDir() {
+		size = -1
+	}
+	when := ""
+	if t := fi.ModTime(); t.Year() < 1990 {
+		when = t.UTC().Format(time.RFC3339Nano)
+	}
+	return fmt.Sprintf("[%s %v size=%d links=%d owner=%d:%d %s %o]",
+		fi.Name(), fi.Mode(), size, st.Nlink, st.Uid, st.Gid, when, st.Mode)
+}
+
+// dump prints the whole tree below dir, with inodes numbered as they come.
+func (s *judgeSide) dump(b *strings.Builder, dir string, inos map[uint64]int) {
+	fsys := s.fs[0]
+	f, err := fsys.Open(dir)
+	if err != nil {
+		fmt.Fprintf(b, "%s: %v\n", dir, err)
+		return
+	}
+	names, err := f.Readdirnames(-1)
+	f.Close()
+	if err != nil {
+		fmt.Fprintf(b, "%s: %v\n", dir, err)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		path := dir + "/" + name
+		fi, _, err := fsys.(afero.Lstater).LstatIfPossible(path)
+		if err != nil {
+			fmt.Fprintf(b, "%s: %v\n", path, err)
+			continue
+		}
+		ino := uint64(fi.Sys().(*syscall.Stat_t).Ino)
+		if _, ok := inos[ino]; !ok {
+			inos[ino] = len(inos)
+		}
+		fmt.Fprintf(b, "%s #%d %s", path, inos[ino], infoText(fi))
+		switch fi.Mode().Type() {
+		case 0:
+			data, err := readEnds(fsys, path, fi.Size())
+			fmt.Fprintf(b, " %s %v", squeeze(data), err)
+		case fs.ModeSymlink:
+			target, err := fsys.(afero.LinkReader).ReadlinkIfPossible(path)
+			fmt.Fprintf(b, " -> %s %v", target, err)
+		}
+		b.WriteByte('\n')
+		if fi.IsDir() {
+			s.dump(b, path, inos)
+		}
+	}
+}
+
+// readEnds reads a file, of a huge one the beginning and the end.
+func readEnds(fsys afero.Fs, path string, size int64) ([]byte, error) {
+	if size < 1<<24 {
+		return afero.ReadFile(fsys, path)
+	}
+	f, err := fsys.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, 8*BlockSize)
+	if _, err := f.ReadAt(b[:4*BlockSize], 0); err != nil {
+		return b, err
+	}
+	_, err = f.ReadAt(b[4*BlockSize:], size-4*BlockSize)
+	return b, err
+}
+
+func (s *judgeSide) tree(dir string) string {
+	var b strings.Builder
+	s.dump(&b, dir, map[uint64]int{})
+	return b.String()
+}
+
+// A judgeGen draws steps.
+type judgeGen struct {
+	r     *rand.Rand
+	base  string
+	users int
+}
+
+func (g *judgeGen) pick(s ...string) string { return s[g.r.IntN(len(s))] }
+
+func (g *judgeGen) path() string {
+	p := g.base
+	for n := 1 + g.r.IntN(3); n > 0; n-- {
+		p += "/" + g.pick("a", "b", "c")
+		switch g.r.IntN(60) {
+		case 0:
+			p += "/.."
+		case 1:
+			p += "/."
+		case 2:
+			p += "/"
+		case 3:
+			p += "/" + strings.Repeat("n", 250+g.r.IntN(10))
+		}
+		if g.r.IntN(3) == 0 {
+			break
+		}
+	}
+	switch g.r.IntN(300) {
+	case 0:
+		p = ""
+	case 1:
+		p += "\x00"
+	case 2:
+		p += strings.Repeat("/.", 2048)
+	case 3:
+		p = g.base
+	}
+	return p
+}
+
+func (g *judgeGen) mode() fs.FileMode {
+	m := fs.FileMode(g.r.IntN(0o1000))
+	if g.r.IntN(3) > 0 {
+		m |= 0o700
+	}
+	switch g.r.IntN(12) {
+	case 0:
+		m |= fs.ModeSticky
+	case 1:
+		m |= fs.ModeSetgid
+	case 2:
+		m |= fs.ModeSetuid
+	case 3:
+		m |= fs.ModeSetuid | fs.ModeSetgid
+	}
+	return m
+}
+
+func (g *judgeGen) offset() int64 {
+	switch g.r.IntN(8) {
+	case 0:
+		return int64(g.r.IntN(4)) * BlockSize
+	case 1:
+		return int64(g.r.IntN(4*BlockSize) - 10)
+	case 2:
+		return 1<<20 + int64(g.r.IntN(100))
+	case 3:
+		return int64(g.r.IntN(3)) - 1
+	}
+	return int64(g.r.IntN(200))
+}
+
+func (g *judgeGen) bytes() string {
+	c := string(rune('A' + g.r.IntN(26)))
+	switch g.r.IntN(6) {
+	case 0:
+		return ""
+	case 1:
+		return strings.Repeat(c, BlockSize)
+	case 2:
+		return strings.Repeat(c, g.r.IntN(3*BlockSize))
+	}
+	return strings.Repeat(c, 1+g.r.IntN(40))
+}
+
+var judgeOps = []string{
+	"open", "open", "open", "open", "create", "create", "mkdir", "mkdir", "mkdirall", "remove", "remove",
+	"removeall", "rename", "rename", "rename", "link", "link", "symlink", "symlink", "readlink", "stat", "lstat", "chmod",
+	"chmod", "chown", "chtimes", "f.read", "f.read", "f.readat", "f.write", "f.write", "f.write", "f.writeat", "f.writeat", "f.seek", "f.truncate",
+	"f.truncate", "f.sync", "f.datasync", "f.stat", "f.close", "f.readdirnames", "f.readdir",
+}
+
+func (g *judgeGen) step() judgeStep {
+	s := judgeStep{
+		op: judgeOps[g.r.IntN(len(judgeOps))], path: g.path(), path2: g.path(),
+		mode: g.mode(), handle: g.r.IntN(3), off: g.offset(),
+	}
+	if g.users > 1 && g.r.IntN(3) > 0 {
+		s.user = g.r.IntN(g.users)
+	}
+	switch s.op {
+	case "open":
+		s.flag = []int{os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_RDWR}[g.r.IntN(4)]
+		for _, bit := range []int{os.O_CREATE, os.O_CREATE, os.O_APPEND, os.O_EXCL, os.O_TRUNC, os.O_SYNC} {
+			if g.r.IntN(3) == 0 {
+				s.flag |= bit
+			}
+		}
+		if s.flag&os.O_CREATE == 0 {
+			s.flag &^= os.O_EXCL // not specified without O_CREATE
+		}
+		switch g.r.IntN(30) {
+		case 0:
+			s.flag |= syscall.O_DIRECTORY
+			s.flag &^= os.O_CREATE | os.O_EXCL
+		case 1:
+			s.flag |= syscall.O_NOFOLLOW
+		}
+	case "symlink":
+		s.data = g.pick("a", "b", "c", "../a", "a/b", "..", ".", g.path(), g.base+"/a", g.path())
+		if strings.ContainsRune(s.data, 0) && g.r.IntN(2) == 0 {
+			s.data = "a"
+		}
+	case "chown":
+		ids := []int{-1, 0, 31001, 31002}
+		s.n, s.off = ids[g.r.IntN(4)], int64([]int{-1, 0, 32000, 32001}[g.r.IntN(4)])
+	case "chtimes":
+		s.n, s.off = g.r.IntN(4), int64(g.r.IntN(600000000))
+	case "f.seek":
+		s.n = g.r.IntN(4)
+		if s.n == 3 {
+			s.n = 9 // a whence that there is not
+		}
+		if g.r.IntN(20) == 0 {
+			s.off = 1 << 50
+		}
+	case "f.truncate":
+		if g.r.IntN(20) == 0 {
+			s.off = 1 << 60
+		}
+	case "f.writeat":
+		s.data = g.bytes()
+		if g.r.IntN(20) == 0 {
+			s.off = maxFileSize - int64(g.r.IntN(3))*10
+			s.data = "x"
+		}
+	case "f.read", "f.readat":
+		s.n = []int{0, 1, 10, 100, BlockSize, 3 * BlockSize}[g.r.IntN(6)]
+	case "f.readdirnames", "f.readdir":
+		s.n = g.r.IntN(4) - 1
+	default:
+		s.data = g.bytes()
+	}
+	return s
+}
+
+// judge runs n sequences of calls and fails at the first disagreement.
+func judge(t *testing.T, seed uint64, n, users int) {
+	if os.Getuid() != 0 {
+		t.Skip("the judge changes users, which takes root")
+	}
+	runtime.LockOSThread() // and never unlock: the thread's groups are changed
+	if _, _, e := syscall.RawSyscall(syscall.SYS_SETGROUPS, 0, 0, 0); e != 0 {
+		t.Fatal(e)
+	}
+	old := syscall.Umask(0o022)
+	defer syscall.Umask(old)
+	dir := t.TempDir()
+	for d := dir; len(d) > 1; d = filepath.Dir(d) {
+		if fi, err := os.Stat(d); err == nil && fi.Mode().Perm()&0o055 != 0o055 {
+			if err := os.Chmod(d, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for k := 0; k < n; k++ {
+		judgeOne(t, seed+uint64(k), dir, users)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func judgeOne(t *testing.T, seed uint64, dir string, users int) {
+	top := fmt.Sprintf("%s/s%d", dir, seed)
+	base := top + "/1/2/3/4/5"
+	disk := NewWith(Linux, &Options{History: HistoryOff, NoTrace: true})
+	kernel, sim := kernelSide(), diskSide(disk)
+	for _, s := range []*judgeSide{kernel, sim} {
+		if err := s.fs[0].MkdirAll(base, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.fs[0].Chmod(base, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer os.RemoveAll(top)
+	defer kernel.closeAll()
+	g := &judgeGen{r: rand.New(rand.NewPCG(seed, 1)), base: base, users: users}
+	var log []string
+	for i := 0; i < 14; i++ {
+		st := g.step()
+		a, b := kernel.do(st), sim.do(st)
+		log = append(log, st.String()+" = "+a)
+		what := ""
+		if a != b {
+			what = fmt.Sprintf("kernel %s\ndisk   %s", a, b)
+		} else if x, y := kernel.tree(top), sim.tree(top); x != y {
+			what = fmt.Sprintf("kernel tree\n%s\ndisk tree\n%s", x, y)
+		}
+		if what != "" {
+			t.Errorf("seed %d, after\n%s\n%s", seed, strings.ReplaceAll(strings.Join(log, "\n"), base, "@"),
+				strings.ReplaceAll(what, base, "@"))
+			return
+		}
+	}
+}
+
+func (s *judgeSide) closeAll() {
+	for _, f := range s.handles {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// deep returns the bigger budget where UNDERSTUDY_DEEP is set.
+func deep(small, big int) int {
+	if os.Getenv("UNDERSTUDY_DEEP") != "" {
+		return big
+	}
+	return small
+}
+
+func TestRandomCallsAgreeWithTheKernelForRoot(t *testing.T) {
+	judge(t, 1, deep(400, 50_000), 1)
+}
+
+func TestRandomCallsAgreeWithTheKernelForOtherUsers(t *testing.T) {
+	judge(t, 1_000_000, deep(400, 50_000), len(judgeUsers))
+}

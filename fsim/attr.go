@@ -66,6 +66,9 @@ func (d *Disk) chown(v *view, path string, uid, gid int) error {
 // chtimes is utimensat(2) with explicit times; a zero time is left as it is,
 // and two zero times check nothing at all.
 func (d *Disk) chtimes(v *view, path string, atime, mtime time.Time) error {
+	if hasNUL(path, "") {
+		return errInvalid
+	}
 	if atime.IsZero() && mtime.IsZero() {
 		return nil
 	}

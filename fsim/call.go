@@ -197,6 +197,8 @@ type cmd struct {
 	v   *view
 	err error
 	hit *hit // the fault that strikes this call, or nil
+
+	handle *File // of a call on a handle
 }
 
 // begin asks the gate, takes the lock and draws the faults.
@@ -213,6 +215,9 @@ func (c *cmd) begin(mutates bool) {
 	if d.faults != nil && c.err == nil {
 		c.Who, c.Seq = c.v.who, d.calls
 		d.faults.strike(d, c)
+	}
+	if d.readOnly && c.err == nil && (mutates || c.Flag&(os.O_WRONLY|os.O_RDWR) != 0) {
+		c.err = errReadOnly
 	}
 }
 
@@ -235,9 +240,6 @@ func (c *cmd) finish() {
 		c.Seq, c.Who = d.calls, c.v.who
 		if c.err != nil {
 			c.Err = ErrnoName(c.err)
-		}
-		if c.hit != nil {
-			c.Fault = c.hit.fault.String()
 		}
 		d.trace.add(&c.Call)
 	}

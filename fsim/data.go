@@ -96,8 +96,8 @@ func (d *Disk) readData(i *inode, b []byte, off int64) int {
 
 // writeData writes b at offset off, one micro-operation for each block that it
 // touches. It returns how many bytes it wrote; fewer than len(b) come with an
-// error.
-func (d *Disk) writeData(i *inode, b []byte, off int64) (int, error) {
+// error. The kind is opWrite, or opLost for a write that the medium never sees.
+func (d *Disk) writeData(i *inode, b []byte, off int64, kind opKind) (int, error) {
 	size := d.needSize(i)
 	done := 0
 	for done < len(b) {
@@ -108,6 +108,11 @@ func (d *Disk) writeData(i *inode, b []byte, off int64) (int, error) {
 		k, o := at/BlockSize, int(at%BlockSize)
 		n := min(BlockSize-o, len(b)-done)
 		s := i.makeSlot(k)
+		if d.faults != nil {
+			if err := d.beforeWrite(i, k, s, o, o+n, kind); err != nil {
+				return done, err
+			}
+		}
 		if err := d.put(i, k, s, b[done:done+n], o); err != nil {
 			return done, err
 		}
@@ -117,7 +122,7 @@ func (d *Disk) writeData(i *inode, b []byte, off int64) (int, error) {
 		if d.rec != nil {
 			s.hw = s.n
 			d.emit(&op{
-				kind: opWrite, ino: i.ino, block: k, off: int32(o), n: int32(n),
+				kind: kind, ino: i.ino, block: k, off: int32(o), n: int32(n),
 				page: s.page(), size: size,
 			})
 		}
@@ -203,6 +208,7 @@ func (d *Disk) cutData(i *inode, size int64) {
 	}
 	i.blocks -= freed
 	d.used -= freed * BlockSize
+	i.cutMedium(size)
 	if o := size % BlockSize; o != 0 {
 		if s := i.slot(end - 1); s != nil {
 			s.n = min(s.n, int16(o))

@@ -40,6 +40,9 @@ type Options struct {
 	// Umask is taken off the permissions of new files and directories. 0 means
 	// 022; a negative value means no mask.
 	Umask int
+	// Sleep waits where a fault makes a call slow. A nil Sleep does not wait;
+	// the disk's own clock moves on all the same.
+	Sleep func(time.Duration)
 	// Clock gives file times. It is called under the disk's lock and must not
 	// call the disk. A nil Clock starts at 2000-01-01 UTC and advances by one
 	// microsecond each time that it is read, so that times are the same on
@@ -73,6 +76,11 @@ type Disk struct {
 	calls   int64 // calls so far
 	handles int64 // handles opened so far
 	off     bool
+
+	readOnly bool // a fault turned it read-only
+	aborted  bool // and syncs fail too
+	sleep    func(time.Duration)
+	tracked  []*inode // files whose cache and medium are told apart
 
 	capacity int64 // bytes, 0 for no limit
 	used     int64
@@ -115,7 +123,7 @@ func newDisk(p *Profile, b base, rec recorder, o *Options) *Disk {
 	}
 	d := &Disk{
 		profile: p, base: b, rec: rec, nextIno: rootIno + 1, umask: 0o022,
-		clock: o.Clock, capacity: o.Capacity,
+		clock: o.Clock, capacity: o.Capacity, sleep: o.Sleep,
 	}
 	d.view.d = d
 	if o.Umask > 0 {

@@ -44,6 +44,7 @@ var (
 
 // begin starts a call on the handle.
 func (f *File) begin(c *cmd, mutates bool) {
+	c.handle = f
 	c.begin(mutates)
 	if c.err == nil && f.closed {
 		c.err = fs.ErrClosed
@@ -119,7 +120,7 @@ func (f *File) ReadAt(b []byte, off int64) (int, error) {
 	f.begin(&c, false)
 	n := 0
 	if c.run() {
-		if n = f.readAt(&c, b, off); n < len(b) && c.err == nil {
+		if n = f.readAt(&c, b, off); n < len(b) && !c.failed() {
 			c.err = io.EOF
 		}
 	}
@@ -135,11 +136,12 @@ func (f *File) readAt(c *cmd, b []byte, off int64) int {
 		c.err = errBadFile
 	default:
 		d := f.v.d
-		if c.hit != nil {
-			b = c.hit.shorten(b)
-			off = c.hit.shift(off)
+		b = b[:c.hit.through(len(b))]
+		off = c.hit.shift(off)
+		n := d.readData(f.i, f.i.beforeBad(b, off), off)
+		if n < len(b) && f.i.isBad(off+int64(n)) && (n == 0 || c.Op == CallReadAt) {
+			c.err = errIO
 		}
-		n := d.readData(f.i, b, off)
 		if n == 0 && c.Op == CallRead && !c.failed() {
 			c.err = io.EOF
 		}
@@ -202,10 +204,7 @@ func (f *File) writeAt(c *cmd, b []byte, off int64) int {
 		return 0
 	}
 	asked := len(b)
-	if c.hit != nil {
-		b = c.hit.shorten(b)
-		off = c.hit.shift(off)
-	}
+	b = b[:c.hit.through(asked)]
 	if asked > 0 {
 		d.stripSetID(&f.v, f.i)
 	}

@@ -38,6 +38,10 @@ type inode struct {
 	keep   int64           // bytes below this one that no slot covers are the base's
 	blocks int64           // blocks allocated on this mount
 
+	dirty map[int64]slot // what the medium holds of blocks that are yet to be written
+	stale map[int64]slot // and of blocks that pass for written
+	bad   map[int64]bool // blocks that cannot be read
+
 	errSeq    uint64 // counts failed syncs of this file
 	errUnseen bool   // the last of them was reported to no handle yet
 

@@ -22,10 +22,12 @@ func (d *Disk) vacant(v *view, path string, wantDir bool) (spot, error) {
 	if err != nil {
 		return s, err
 	}
-	if s.last != lastNormal || s.node != nil {
+	switch {
+	case s.err != nil:
+		return s, s.err
+	case s.last != lastNormal || s.node != nil:
 		return s, errExists
-	}
-	if s.slash && !wantDir {
+	case s.slash && !wantDir:
 		return s, errNoEntry
 	}
 	return s, d.mayChange(v, s.dir)
@@ -134,10 +136,12 @@ func (d *Disk) hardlink(v *view, from, to string) error {
 	if err != nil {
 		return err
 	}
-	if s.last != lastNormal || s.node != nil {
+	switch {
+	case s.err != nil:
+		return s.err
+	case s.last != lastNormal || s.node != nil:
 		return errExists
-	}
-	if s.slash {
+	case s.slash:
 		return errNoEntry
 	}
 	if err := d.mayLink(v, i); err != nil {
@@ -186,6 +190,8 @@ func (d *Disk) unlink(v *view, path string) error {
 		return err
 	case s.last != lastNormal:
 		return errIsDir
+	case s.err != nil:
+		return s.err
 	case s.node == nil:
 		return errNoEntry
 	case s.slash && s.node.isDir():
@@ -233,6 +239,8 @@ func (d *Disk) rmdir(v *view, path string) error {
 		return errNotEmpty
 	case s.last == lastRoot:
 		return errBusy
+	case s.err != nil:
+		return s.err
 	case s.node == nil:
 		return errNoEntry
 	}
@@ -297,8 +305,12 @@ func (d *Disk) renamePlain(v *view, from, to string) error {
 		return err
 	case a.last != lastNormal || b.last != lastNormal:
 		return errBusy
+	case a.err != nil:
+		return a.err
 	case a.node == nil:
 		return errNoEntry
+	case b.err != nil:
+		return b.err
 	case !a.node.isDir() && (a.slash || b.slash):
 		return errNotDir
 	case a.node.isDir() && b.dir.isBelow(a.node):

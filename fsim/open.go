@@ -12,15 +12,24 @@ const accessMode = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 // errors included.
 func (d *Disk) open(v *view, path string, flag int, perm fs.FileMode) (*File, error) {
 	mode := walkFollow
-	if flag&flagNoFollow != 0 && flagNoFollow != 0 || flag&(os.O_CREATE|os.O_EXCL) == os.O_CREATE|os.O_EXCL {
+	if flag&os.O_CREATE != 0 {
+		mode = walkCreate
+	}
+	if flag&flagNoFollow != 0 {
 		mode = walkSelf
+	}
+	if flag&(os.O_CREATE|os.O_EXCL) == os.O_CREATE|os.O_EXCL {
+		mode = walkParent
 	}
 	s, err := d.walk(v, path, mode)
 	if err != nil {
 		return nil, err
 	}
-	if flag&os.O_CREATE != 0 && (s.slash || s.last == lastRoot) {
+	if flag&os.O_CREATE != 0 && s.slash && s.last == lastNormal {
 		return nil, errIsDir
+	}
+	if s.err != nil {
+		return nil, s.err
 	}
 	if s.node == nil {
 		if flag&os.O_CREATE == 0 {

@@ -21,9 +21,7 @@ func (f *File) nextNames(c *cmd, n int) []string {
 	if n > 0 && n < len(rest) {
 		rest = rest[:n]
 	}
-	if c.hit != nil {
-		rest = c.hit.shortenNames(rest)
-	}
+	rest = rest[:c.hit.through(len(rest))]
 	f.list.next += len(rest)
 	return rest
 }

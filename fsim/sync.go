@@ -12,18 +12,21 @@ func (f *File) SyncData() error { return f.sync(CallSyncData, opFdatasync) }
 
 func (f *File) sync(k CallKind, o opKind) error {
 	c := f.cmd(k)
-	f.begin(&c, true)
+	f.begin(&c, false)
 	if c.run() {
 		d := f.v.d
 		switch {
-		case c.hit != nil && c.hit.failsSync():
-			d.failSync(f.i, c.hit)
+		case d.aborted:
+			c.err = errReadOnly
+		case c.hit.failsSync():
+			c.err = d.failSync(f.i, c.hit.fault)
 			f.errSeen, f.i.errUnseen = f.i.errSeq, false
 		case f.errSeen != f.i.errSeq:
 			f.errSeen, f.i.errUnseen = f.i.errSeq, false
 			c.err = errIO
-		case c.hit != nil && c.hit.lies():
-		case d.rec != nil:
+		case c.hit.lies():
+		default:
+			f.i.dirty = nil
 			d.emit(&op{kind: o, ino: f.i.ino})
 		}
 	}

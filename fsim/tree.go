@@ -12,6 +12,9 @@ func (v *view) MkdirAll(name string, perm fs.FileMode) error {
 	c.begin(true)
 	at := name
 	if c.run() {
+		if c.hit.half() {
+			name = parentOf(name)
+		}
 		at, c.err = v.d.mkdirAll(v, name, perm)
 	}
 	err := c.end("mkdir")
@@ -58,7 +61,12 @@ func (v *view) RemoveAll(name string) error {
 	c.begin(true)
 	var first *fs.PathError
 	if c.run() {
-		if first = v.d.removeAll(v, name); first != nil {
+		if c.hit.half() {
+			first = v.d.removeHalf(v, name)
+		} else {
+			first = v.d.removeAll(v, name)
+		}
+		if first != nil {
 			c.err = first.Err
 		}
 	}
@@ -95,6 +103,21 @@ func (d *Disk) removeAll(v *view, path string) *fs.PathError {
 		pe.Path = parent + "/" + pe.Path
 	}
 	return pe
+}
+
+// removeHalf removes half of what is in a directory.
+func (d *Disk) removeHalf(v *view, path string) *fs.PathError {
+	i, err := d.find(v, path, walkSelf)
+	if err != nil || !i.isDir() || d.may(v, i, mayRead) != nil {
+		return nil
+	}
+	names := d.names(i)
+	for _, name := range names[:len(names)/2] {
+		if pe := d.removeAllFrom(v, i, name); pe != nil {
+			return pe
+		}
+	}
+	return nil
 }
 
 // splitPath is splitPath of package os: the directory, "." where there is

@@ -201,9 +201,9 @@ func (v *view) Chtimes(name string, atime, mtime time.Time) error {
 // SyncAll makes everything durable, as sync(2) does.
 func (v *view) SyncAll() error {
 	c := cmd{v: v, Call: Call{Op: CallSyncAll}}
-	c.begin(true)
-	if c.run() {
-		v.d.emit(&op{kind: opSyncAll})
+	c.begin(false)
+	if c.run() && !c.hit.lies() {
+		v.d.syncAll()
 	}
 	return c.end("sync")
 }

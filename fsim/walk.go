@@ -20,6 +20,7 @@ const (
 	walkParent walkMode = iota // never follow: the name itself is meant
 	walkSelf                   // follow only where a slash comes after it
 	walkFollow                 // follow
+	walkCreate                 // follow, and let no slash come after it
 )
 
 // What kind of last component a walk ended on.
@@ -38,7 +39,8 @@ type spot struct {
 	name  string
 	node  *inode // nil where there is nothing of that name
 	last  lastKind
-	slash bool // slashes came after the last component
+	slash bool  // slashes came after the last component
+	err   error // of walkParent: why name cannot be looked up
 }
 
 // walk resolves path as the given user, as path_resolution(7) describes it.
@@ -68,11 +70,17 @@ func (d *Disk) walk(v *view, path string, mode walkMode) (spot, error) {
 			}
 		}
 		isLast := tail == "" || trimSlashes(tail) == ""
+		if isLast && mode == walkCreate && tail != "" && kindOf(comp) == lastNormal {
+			return spot{}, errIsDir
+		}
 		node, err := d.step(cur, comp)
 		if err != nil {
+			if isLast && mode == walkParent {
+				return spot{dir: cur, name: comp, err: err}, nil
+			}
 			return spot{}, err
 		}
-		follow := !isLast || mode == walkFollow || (mode == walkSelf && tail != "")
+		follow := !isLast || mode >= walkFollow || (mode == walkSelf && tail != "")
 		if node != nil && node.isSymlink() && follow {
 			if links++; links > maxSymlinks {
 				return spot{}, errLoop

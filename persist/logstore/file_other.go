@@ -1,0 +1,7 @@
+//go:build !linux
+
+package logstore
+
+const hasFdatasync = false
+
+func fdatasync(uintptr) error { panic("no fdatasync here") }

@@ -32,8 +32,15 @@ type Codec interface {
 // nanoseconds and offset. JSON is encoding/json. Both carry what [Define]
 // accepts without loss; what they could not bring back they refuse to write: a
 // time whose offset has seconds or whose year is not in 0 to 9999, values nested
-// deeper than 512 levels (a pointer cycle among them) and, with JSON, text that
-// is not UTF-8, NaN and infinities.
+// deeper than 512 levels (a pointer cycle among them), a pointer to a nil
+// pointer, slice or map; with CBOR, a zero time that is outside UTC or behind a
+// pointer; with JSON, text that is not UTF-8, NaN and infinities.
+//
+// Without loss means equal as values: a time keeps its instant and offset, not
+// the name of its zone or its monotonic reading, and a NaN is a NaN. A type with
+// an encoding of its own is trusted to bring back what it wrote, and as the key
+// of a map to write different keys differently. A tag with omitempty or omitzero
+// asks for a loss: what it leaves out comes back as zero.
 var (
 	CBOR Codec = newCBOR()
 	JSON Codec = jsonCodec{}

@@ -2,15 +2,12 @@ package persist
 
 import (
 	"encoding"
-	"encoding/json"
 	"fmt"
 	"math/big"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/anthdm/hollywood/actor"
-	"github.com/fxamacker/cbor/v2"
 )
 
 // shape is what is known about a snapshot type before any value of it is seen.
@@ -23,17 +20,25 @@ type shape struct {
 // around it.
 type guard func(v reflect.Value, depth int) error
 
-// shapeOf checks that every value of struct type t which passes the guard comes
-// back from the codec as it was. The error names the field's path.
-func shapeOf(t reflect.Type, codec string) (*shape, error) {
-	ins := &inspector{codec: codec, guards: map[reflect.Type]*lateGuard{}}
-	g, err := ins.inspect(t, t.Name(), true)
+// shapeOf checks that every value of type t which passes the guard comes back
+// from the codec as it was. The error names the field's path. A stateless type
+// may have nothing to save: an actor, but not a snapshot.
+func shapeOf(t reflect.Type, codec string, stateless bool) (*shape, error) {
+	ins := &inspector{codec: codec, guards: map[inspected]*lateGuard{}}
+	if stateless {
+		ins.stateless = t
+	}
+	path := t.Name()
+	if path == "" {
+		path = t.String()
+	}
+	g, err := ins.inspect(t, path, true)
 	if err != nil {
 		return nil, err
 	}
 	s := &shape{guard: g}
 	if t.Kind() == reflect.Struct && !ins.isLeaf(t, true) {
-		s.zero = savedFields(t, codec)
+		s.zero = ins.savedFields(t)
 	}
 	return s, nil
 }
@@ -56,8 +61,16 @@ func (s *shape) check(v reflect.Value) error {
 }
 
 type inspector struct {
-	codec  string
-	guards map[reflect.Type]*lateGuard // types seen; a cycle finds itself here
+	codec     string
+	stateless reflect.Type             // may export nothing
+	guards    map[inspected]*lateGuard // types seen; a cycle finds itself here
+}
+
+// inspected is a type in a place: encoding/json does not find the methods of a
+// pointer where a value has no address, as in a map.
+type inspected struct {
+	t           reflect.Type
+	addressable bool
 }
 
 // lateGuard lets a recursive type refer to its own guard before it is built.
@@ -73,59 +86,27 @@ var (
 	pidType    = reflect.TypeFor[actor.PID]()
 )
 
-// codecPairs are the pairs of interfaces by which a type brings its own
-// encoding, per codec; "" stands for a codec that is not ours.
-var codecPairs = map[string][][2]reflect.Type{
-	"cbor": {
-		{reflect.TypeFor[cbor.Marshaler](), reflect.TypeFor[cbor.Unmarshaler]()},
-		{reflect.TypeFor[encoding.BinaryMarshaler](), reflect.TypeFor[encoding.BinaryUnmarshaler]()},
-		{reflect.TypeFor[encoding.TextMarshaler](), reflect.TypeFor[encoding.TextUnmarshaler]()},
-	},
-	"json": {
-		{reflect.TypeFor[json.Marshaler](), reflect.TypeFor[json.Unmarshaler]()},
-		{reflect.TypeFor[encoding.TextMarshaler](), reflect.TypeFor[encoding.TextUnmarshaler]()},
-	},
-}
-
-// ownEncoding says which pair t implements. one is true where it can be written
-// but not read, or the reverse.
-func (ins *inspector) ownEncoding(t reflect.Type, addressable bool) (both bool, one string) {
-	for _, pair := range codecPairs[ins.codec] {
-		writes := t.Implements(pair[0]) || addressable && reflect.PointerTo(t).Implements(pair[0])
-		reads := reflect.PointerTo(t).Implements(pair[1])
-		if writes && reads {
-			return true, ""
-		}
-		if writes != reads && one == "" {
-			one = fmt.Sprintf("has only one of %v and %v", pair[0], pair[1])
-		}
-	}
-	return false, one
-}
-
-func (ins *inspector) isLeaf(t reflect.Type, addressable bool) bool {
-	if t == timeType || t == bigIntType {
-		return true
-	}
-	both, _ := ins.ownEncoding(t, addressable)
-	return both
-}
-
 // inspect refuses t, or returns the guard of its values.
 func (ins *inspector) inspect(t reflect.Type, path string, addressable bool) (guard, error) {
 	refuse := func(why string) (guard, error) {
 		return nil, fmt.Errorf("%w: %s: %s", ErrBadKind, path, why)
 	}
+	addressable = addressable || ins.codec == "cbor" // which copies what has no address
+	if f, yes := ins.promoted(t); yes {
+		return refuse(fmt.Sprintf("%v embeds %v, whose own encoding would stand for the whole; give that field a name", t, f.Type))
+	}
 	switch {
 	case t == pidType:
 		return refuse("an actor.PID does not outlive the process; use persist.Ref")
+	case t == timeType && ins.codec == "cbor":
+		return guardTimeCBOR, nil
 	case t == timeType:
 		return guardTime, nil
 	case ins.isLeaf(t, addressable):
-		return nil, nil
+		return ins.wrapped(t, path)
 	}
-	if _, one := ins.ownEncoding(t, addressable); one != "" {
-		return refuse(fmt.Sprintf("%v %s, so it would not come back", t, one))
+	if _, half := ins.ownEncoding(t, addressable); half != "" {
+		return refuse(fmt.Sprintf("%v %s, so it would not come back", t, half))
 	}
 	switch t.Kind() {
 	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
@@ -146,7 +127,7 @@ func (ins *inspector) inspect(t reflect.Type, path string, addressable bool) (gu
 // container inspects a type that holds others. The types on the way down are
 // remembered, so that a recursive type ends, and its guard counts depth.
 func (ins *inspector) container(t reflect.Type, path string, addressable bool) (guard, error) {
-	if late := ins.guards[t]; late != nil {
+	if late := ins.guards[inspected{t, addressable}]; late != nil {
 		if late.done {
 			return late.g, nil
 		}
@@ -159,7 +140,7 @@ func (ins *inspector) container(t reflect.Type, path string, addressable bool) (
 		}, nil
 	}
 	late := &lateGuard{}
-	ins.guards[t] = late
+	ins.guards[inspected{t, addressable}] = late
 	g, err := ins.elements(t, path, addressable)
 	if err != nil {
 		return nil, err
@@ -170,7 +151,7 @@ func (ins *inspector) container(t reflect.Type, path string, addressable bool) (
 			if depth >= maxDepth {
 				return fmt.Errorf("value at %s is nested more than %d levels deep, or in a cycle", path, maxDepth)
 			}
-			return inner(v, depth+1)
+			return inner(v, depth)
 		}
 	}
 	late.g, late.done = g, true
@@ -180,16 +161,7 @@ func (ins *inspector) container(t reflect.Type, path string, addressable bool) (
 func (ins *inspector) elements(t reflect.Type, path string, addressable bool) (guard, error) {
 	switch t.Kind() {
 	case reflect.Pointer:
-		g, err := ins.inspect(t.Elem(), path, true)
-		if g == nil || err != nil {
-			return nil, err
-		}
-		return func(v reflect.Value, depth int) error {
-			if v.IsNil() {
-				return nil
-			}
-			return g(v.Elem(), depth)
-		}, nil
+		return ins.pointer(t, path)
 	case reflect.Slice, reflect.Array:
 		g, err := ins.inspect(t.Elem(), path+"[]", addressable || t.Kind() == reflect.Slice)
 		if g == nil || err != nil {
@@ -197,7 +169,7 @@ func (ins *inspector) elements(t reflect.Type, path string, addressable bool) (g
 		}
 		return func(v reflect.Value, depth int) error {
 			for i := range v.Len() {
-				if err := g(v.Index(i), depth); err != nil {
+				if err := g(v.Index(i), depth+1); err != nil {
 					return err
 				}
 			}
@@ -209,8 +181,41 @@ func (ins *inspector) elements(t reflect.Type, path string, addressable bool) (g
 	return ins.structure(t, path, addressable)
 }
 
+// pointer looks behind a pointer. What is written as null behind it would come
+// back as a nil pointer.
+func (ins *inspector) pointer(t reflect.Type, path string) (guard, error) {
+	g, err := ins.inspect(t.Elem(), path, true)
+	if err != nil {
+		return nil, err
+	}
+	var isNull func(v reflect.Value) bool
+	switch k := t.Elem().Kind(); {
+	case t.Elem() == timeType && ins.codec == "cbor":
+		isNull = reflect.Value.IsZero
+	case ins.isLeaf(t.Elem(), true):
+	case k == reflect.Pointer, k == reflect.Slice, k == reflect.Map:
+		isNull = reflect.Value.IsNil
+	}
+	if g == nil && isNull == nil {
+		return nil, nil
+	}
+	return func(v reflect.Value, depth int) error {
+		switch {
+		case v.IsNil():
+			return nil
+		case isNull != nil && isNull(v.Elem()):
+			return fmt.Errorf("value at %s is a pointer to the null of %v, which would come back as a nil pointer", path, v.Elem().Type())
+		case g == nil:
+			return nil
+		}
+		return g(v.Elem(), depth)
+	}, nil
+}
+
 func (ins *inspector) mapping(t reflect.Type, path string) (guard, error) {
 	switch kt := t.Key(); {
+	case ins.codec == "json" && kt.Kind() == reflect.String && reflect.PointerTo(kt).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+		return nil, fmt.Errorf("%w: %s: a map key of type %v cannot come back: encoding/json writes it without MarshalText and reads it with UnmarshalText", ErrBadKind, path, kt)
 	case ins.isLeaf(kt, false) && kt.Implements(reflect.TypeFor[encoding.TextMarshaler]()) && kt != timeType:
 	case kt.Kind() == reflect.String, kt.Kind() >= reflect.Int && kt.Kind() <= reflect.Uint64:
 	default:
@@ -232,7 +237,7 @@ func (ins *inspector) mapping(t reflect.Type, path string) (guard, error) {
 				}
 			}
 			if gv != nil {
-				if err := gv(it.Value(), depth); err != nil {
+				if err := gv(it.Value(), depth+1); err != nil {
 					return err
 				}
 			}
@@ -247,8 +252,7 @@ type fieldGuard struct {
 }
 
 func (ins *inspector) structure(t reflect.Type, path string, addressable bool) (guard, error) {
-	names := map[string]string{}
-	if err := ins.names(t, path, names); err != nil {
+	if err := ins.names(t, path, map[string]string{}, map[reflect.Type]bool{}); err != nil {
 		return nil, err
 	}
 	saved := 0
@@ -259,6 +263,9 @@ func (ins *inspector) structure(t reflect.Type, path string, addressable bool) (
 			continue
 		}
 		saved++
+		if name, _ := fieldName(f, ins.codec); ins.codec == "json" && !isJSONName(name) {
+			return nil, fmt.Errorf("%w: %s.%s: encoding/json ignores a name like %q", ErrBadKind, path, f.Name, name)
+		}
 		if f.Anonymous && f.Type.Kind() == reflect.Pointer && !f.IsExported() {
 			return nil, fmt.Errorf("%w: %s.%s: an embedded pointer to an unexported type cannot be set", ErrBadKind, path, f.Name)
 		}
@@ -270,7 +277,7 @@ func (ins *inspector) structure(t reflect.Type, path string, addressable bool) (
 			guards = append(guards, fieldGuard{i, g})
 		}
 	}
-	if saved == 0 && t.NumField() > 0 && strings.Contains(path, ".") {
+	if saved == 0 && t.NumField() > 0 && t != ins.stateless {
 		return nil, fmt.Errorf("%w: %s: nothing of %v would be saved, since it exports no field", ErrBadKind, path, t)
 	}
 	if guards == nil {
@@ -278,94 +285,10 @@ func (ins *inspector) structure(t reflect.Type, path string, addressable bool) (
 	}
 	return func(v reflect.Value, depth int) error {
 		for _, f := range guards {
-			if err := f.g(v.Field(f.index), depth); err != nil {
+			if err := f.g(v.Field(f.index), depth+1); err != nil {
 				return err
 			}
 		}
 		return nil
 	}, nil
-}
-
-// names refuses two fields that would be written under one name: encoders drop
-// one or both of such fields without a word.
-func (ins *inspector) names(t reflect.Type, path string, seen map[string]string) error {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if !isSaved(f, ins.codec) {
-			continue
-		}
-		name, tagged := fieldName(f, ins.codec)
-		inner := f.Type
-		if inner.Kind() == reflect.Pointer {
-			inner = inner.Elem()
-		}
-		if f.Anonymous && !tagged && inner.Kind() == reflect.Struct && !ins.isLeaf(inner, true) {
-			if inner == t {
-				return fmt.Errorf("%w: %s.%s: a type that embeds itself cannot come back", ErrBadKind, path, f.Name)
-			}
-			if err := ins.names(inner, path+"."+f.Name, seen); err != nil {
-				return err
-			}
-			continue
-		}
-		if other, dup := seen[name]; dup {
-			return fmt.Errorf("%w: %s.%s: it would be written under the same name %q as %s", ErrBadKind, path, f.Name, name, other)
-		}
-		seen[name] = path + "." + f.Name
-	}
-	return nil
-}
-
-// isSaved says whether f is part of the snapshot: exported, or an embedded
-// struct whose exported fields are promoted, and not tagged "-".
-func isSaved(f reflect.StructField, codec string) bool {
-	if tag, ok := fieldTag(f, codec); ok && tag == "-" {
-		return false
-	}
-	if f.IsExported() {
-		return true
-	}
-	t := f.Type
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	return f.Anonymous && t.Kind() == reflect.Struct
-}
-
-// fieldTag returns the tag that the codec reads: its own, else that of JSON, as
-// fxamacker/cbor does.
-func fieldTag(f reflect.StructField, codec string) (string, bool) {
-	if tag, ok := f.Tag.Lookup(codec); ok {
-		return tag, true
-	}
-	return f.Tag.Lookup("json")
-}
-
-func fieldName(f reflect.StructField, codec string) (name string, tagged bool) {
-	tag, _ := fieldTag(f, codec)
-	name, _, _ = strings.Cut(tag, ",")
-	if name == "" {
-		return f.Name, false
-	}
-	return name, true
-}
-
-// savedFields lists the fields that a restore sets, embedded structs opened up,
-// so that what a constructor put into their unexported fields survives.
-func savedFields(t reflect.Type, codec string) [][]int {
-	var paths [][]int
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if !isSaved(f, codec) {
-			continue
-		}
-		if f.Anonymous && f.Type.Kind() == reflect.Struct {
-			for _, p := range savedFields(f.Type, codec) {
-				paths = append(paths, append([]int{i}, p...))
-			}
-			continue
-		}
-		paths = append(paths, []int{i})
-	}
-	return paths
 }

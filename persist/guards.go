@@ -24,6 +24,19 @@ func guardTime(v reflect.Value, _ int) error {
 	return nil
 }
 
+// guardTimeCBOR refuses also a zero time outside UTC: CBOR writes every zero
+// time as null.
+func guardTimeCBOR(v reflect.Value, depth int) error {
+	if err := guardTime(v, depth); err != nil {
+		return err
+	}
+	t, _ := v.Interface().(time.Time) // guardTime has looked
+	if _, offset := t.Zone(); t.IsZero() && offset != 0 {
+		return fmt.Errorf("zero time %v has an offset, which CBOR cannot carry", t)
+	}
+	return nil
+}
+
 // guardUTF8 refuses text that JSON would silently repair.
 func guardUTF8(v reflect.Value, _ int) error {
 	if !utf8.ValidString(v.String()) {

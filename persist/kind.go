@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"runtime/debug"
@@ -60,7 +61,7 @@ type plan struct {
 	actor      reflect.Type // the struct, without the pointer
 	version    uint32
 	former     []string
-	migrations map[uint32]Migration
+	migrations map[uint32]step
 	codec      Codec
 	policy     Policy
 	limits     Supervision
@@ -113,7 +114,7 @@ func Define[A interface {
 	}
 	p.restore = func(actor.Receiver, any) error { return nil }
 	p.actor = t
-	p.inspect(t)
+	p.inspect(t, true)
 	switch {
 	case p.err != nil:
 	case t.Kind() != reflect.Struct:
@@ -148,7 +149,7 @@ func DefineSnapshot[A interface {
 	p.fresh = func(actor.Receiver) any { return new2[S]() }
 	p.restore = func(r actor.Receiver, s any) error { return r.(A).Restore(*s.(*S)) }
 	p.actor = reflect.TypeFor[T]()
-	p.inspect(reflect.TypeFor[S]())
+	p.inspect(reflect.TypeFor[S](), false)
 	return k
 }
 
@@ -192,13 +193,13 @@ func newPlan(name string, noConstructor bool, o *KindOptions) *plan {
 		p.err = fmt.Errorf("%w %q: its constructor is nil", ErrBadKind, name)
 	}
 	if p.err == nil {
-		p.migrations, p.err = arrangeMigrations(name, p.version, o.Migrations)
+		p.migrations, p.err = arrangeMigrations(name, p.version, p.codec, o.Migrations)
 	}
 	return p
 }
 
-func (p *plan) inspect(t reflect.Type) {
-	s, err := shapeOf(t, p.codec.Name())
+func (p *plan) inspect(t reflect.Type, stateless bool) {
+	s, err := shapeOf(t, p.codec.Name(), stateless)
 	if err != nil && p.err == nil {
 		p.err = fmt.Errorf("kind %q: %w", p.name, err)
 	}
@@ -228,6 +229,9 @@ func engineOpts(fs []actor.OptFunc) (actor.Opts, error) {
 	const untouched = -1 << 20
 	o := actor.Opts{MaxRestarts: untouched, RestartDelay: untouched, InboxSize: 16}
 	for _, f := range fs {
+		if f == nil {
+			return o, errors.New("a Hollywood option is nil")
+		}
 		f(&o)
 	}
 	if o.ID != "" || o.Kind != "" || o.Producer != nil || o.MaxRestarts != untouched || o.RestartDelay != untouched {

@@ -15,9 +15,14 @@ type Ref[T any] struct {
 	key Key
 }
 
-// RefTo returns a link to the actor of a key. The key is checked when the link
-// is saved or followed.
-func RefTo[T any](key Key) Ref[T] { return Ref[T]{key} }
+// RefTo returns a link to the actor of a key, in the form of [ParseKey]. What is
+// not a key is kept as it is, and refused when the link is saved or followed.
+func RefTo[T any](key Key) Ref[T] {
+	if k, err := ParseKey(string(key)); err == nil {
+		key = k
+	}
+	return Ref[T]{key}
+}
 
 // Key returns the key that the link leads to, "" for the zero Ref.
 func (r Ref[T]) Key() Key { return r.key }

@@ -205,10 +205,10 @@ func (s *System) raise(under parent, sh *shell) error {
 	if err := s.launch(under, sh); err != nil {
 		sh.abandon()
 		var one *RespawnError
-		if !errors.As(err, &one) {
+		if !errors.As(err, &one) { // else it is a child's, and announced
 			err = &RespawnError{Key: sh.key, Err: err}
+			s.engine.BroadcastEvent(RespawnFailed{Key: sh.key, Err: err})
 		}
-		s.engine.BroadcastEvent(RespawnFailed{Key: sh.key, Err: err})
 		return err
 	}
 	s.engine.BroadcastEvent(Respawned{Key: sh.key, PID: sh.pid, Kind: sh.plan.name, Fallback: fallback})

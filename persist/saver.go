@@ -17,6 +17,7 @@ type saver struct {
 	submitted uint64 // the newest that was given to the store
 	durable   uint64 // the newest that is known to be there
 	demand    uint64 // the newest that somebody waits for
+	base      uint64 // the one that Started left behind; EveryMessages counts from it
 	savedMid  bool   // a save happened inside the present message
 
 	version Version // of the newest record known to be durable
@@ -165,7 +166,7 @@ func (s *shell) wants() bool {
 		return false
 	}
 	p := &s.plan.policy
-	return p.always || s.demand > s.submitted || p.messages > 0 && s.handled-s.submitted >= uint64(p.messages)
+	return p.always || s.demand > s.submitted || p.messages > 0 && s.handled-max(s.submitted, s.base) >= uint64(p.messages)
 }
 
 // pump moves saves along: it takes in the commit that has finished, lets go

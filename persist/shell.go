@@ -240,7 +240,7 @@ func (s *shell) onStarted(c *actor.Context) {
 		s.phase, s.startErr = broken, pe
 		return
 	}
-	s.phase = running
+	s.phase, s.base = running, s.handled
 	s.endMessage(c)
 	if s.phase == running {
 		s.advance(started)

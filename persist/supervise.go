@@ -53,7 +53,6 @@ func (s *shell) discard(c *actor.Context) {
 	s.phase = discarded
 	_ = s.show(c, actor.Stopped{}, "Stopped") // given up: a last panic changes nothing
 	s.phase = was
-	s.out = nil
 }
 
 // mayRestart counts a restart against the budget.
@@ -125,6 +124,7 @@ func (s *shell) rebuild(c *actor.Context) error {
 	if pe := s.show(c, actor.Started{}, "Started"); pe != nil {
 		return pe
 	}
+	s.base = s.handled
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"reflect"
 	"time"
 
 	"github.com/anthdm/hollywood/actor"
@@ -113,10 +114,10 @@ func (s *System) setUp(store Store) error {
 			return err
 		}
 	}
-	for _, c := range append([]Codec{CBOR, JSON}, s.opts.Codecs...) {
-		s.codecs[c.Name()] = c
-	}
 	var errs []error
+	for _, c := range append([]Codec{CBOR, JSON}, s.opts.Codecs...) {
+		errs = append(errs, s.learnCodec(c))
+	}
 	for _, k := range s.opts.Kinds {
 		errs = append(errs, s.learn(k))
 	}
@@ -137,7 +138,22 @@ func (s *System) learn(k AnyKind) error {
 		}
 		s.plans[name] = p
 	}
-	s.codecs[p.codec.Name()] = p.codec
+	if err := s.learnCodec(p.codec); err != nil {
+		return fmt.Errorf("kind %q: %w", p.name, err)
+	}
+	return nil
+}
+
+// learnCodec refuses two codecs of one name: one would read what the other wrote.
+func (s *System) learnCodec(c Codec) error {
+	if c == nil {
+		return fmt.Errorf("%w: a nil codec", ErrBadKind)
+	}
+	known := s.codecs[c.Name()]
+	if known != nil && reflect.TypeOf(known) != reflect.TypeOf(c) {
+		return fmt.Errorf("%w: two codecs are called %q", ErrBadKind, c.Name())
+	}
+	s.codecs[c.Name()] = c
 	return nil
 }
 

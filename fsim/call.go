@@ -201,6 +201,13 @@ type cmd struct {
 	handle *File // of a call on a handle
 }
 
+// named fills in what a call on a handle takes from it.
+func (c *cmd) named() {
+	if c.handle != nil {
+		c.Path, c.Handle = c.handle.name, c.handle.number
+	}
+}
+
 // begin asks the gate, takes the lock and draws the faults.
 func (c *cmd) begin(mutates bool) {
 	d := c.v.d
@@ -214,6 +221,7 @@ func (c *cmd) begin(mutates bool) {
 	}
 	if d.faults != nil && c.err == nil {
 		c.Who, c.Seq = c.v.who, d.calls
+		c.named()
 		d.faults.strike(d, c)
 	}
 	if d.readOnly && c.err == nil && (mutates || c.Flag&(os.O_WRONLY|os.O_RDWR) != 0) {
@@ -235,7 +243,9 @@ func (c *cmd) failed() bool {
 // finish records the call and releases the lock.
 func (c *cmd) finish() {
 	d := c.v.d
-	c.failed()
+	if c.failed() || d.trace != nil {
+		c.named()
+	}
 	if d.trace != nil {
 		c.Seq, c.Who = d.calls, c.v.who
 		if c.err != nil {

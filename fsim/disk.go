@@ -68,6 +68,7 @@ type Disk struct {
 	base    base     // nil: born empty
 	rec     recorder // nil: no history
 	root    *inode
+	last    lastDir
 	loaded  map[Ino]*inode // inodes taken over from the base
 	nextIno Ino
 	umask   fs.FileMode

@@ -43,16 +43,12 @@ var (
 )
 
 // begin starts a call on the handle.
-func (f *File) begin(c *cmd, mutates bool) {
-	c.handle = f
+func (f *File) begin(c *cmd, k CallKind, mutates bool) {
+	c.Op, c.v, c.handle = k, &f.v, f
 	c.begin(mutates)
 	if c.err == nil && f.closed {
 		c.err = fs.ErrClosed
 	}
-}
-
-func (f *File) cmd(k CallKind) cmd {
-	return cmd{v: &f.v, Call: Call{Op: k, Path: f.name, Handle: f.number}}
 }
 
 // Name returns the path that the file was opened with.
@@ -60,8 +56,8 @@ func (f *File) Name() string { return f.name }
 
 // Close closes the handle. A second Close is [fs.ErrClosed].
 func (f *File) Close() error {
-	c := f.cmd(CallClose)
-	f.begin(&c, false)
+	var c cmd
+	f.begin(&c, CallClose, false)
 	if c.run() {
 		f.release()
 	}
@@ -79,8 +75,8 @@ func (f *File) release() {
 
 // Stat describes the file as it is now.
 func (f *File) Stat() (fs.FileInfo, error) {
-	c := f.cmd(CallFstat)
-	f.begin(&c, false)
+	var c cmd
+	f.begin(&c, CallFstat, false)
 	var fi *info
 	if c.run() {
 		fi = f.v.d.info(f.i, baseName(f.name))
@@ -94,9 +90,9 @@ func (f *File) Stat() (fs.FileInfo, error) {
 // Read reads from the handle's offset on and advances it; at the end it gives
 // io.EOF.
 func (f *File) Read(b []byte) (int, error) {
-	c := f.cmd(CallRead)
+	var c cmd
 	c.Len = int64(len(b))
-	f.begin(&c, false)
+	f.begin(&c, CallRead, false)
 	c.Off = f.off
 	n := 0
 	if c.run() && len(b) > 0 {
@@ -115,9 +111,9 @@ func (f *File) ReadAt(b []byte, off int64) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	c := f.cmd(CallReadAt)
+	var c cmd
 	c.Off, c.Len = off, int64(len(b))
-	f.begin(&c, false)
+	f.begin(&c, CallReadAt, false)
 	n := 0
 	if c.run() {
 		if n = f.readAt(&c, b, off); n < len(b) && !c.failed() {
@@ -154,9 +150,9 @@ func (f *File) readAt(c *cmd, b []byte, off int64) int {
 // opened with O_APPEND, and advances the offset. Fewer than len(b) bytes come
 // with an error.
 func (f *File) Write(b []byte) (int, error) {
-	c := f.cmd(CallWrite)
+	var c cmd
 	c.Len = int64(len(b))
-	f.begin(&c, true)
+	f.begin(&c, CallWrite, true)
 	n := 0
 	if c.run() {
 		c.Off = f.off
@@ -186,9 +182,9 @@ func (f *File) WriteAt(b []byte, off int64) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	c := f.cmd(CallWriteAt)
+	var c cmd
 	c.Off, c.Len = off, int64(len(b))
-	f.begin(&c, true)
+	f.begin(&c, CallWriteAt, true)
 	n := 0
 	if c.run() {
 		n = f.writeAt(&c, b, off)
@@ -237,9 +233,9 @@ func (f *File) syncFlags() {
 // Seek sets the offset of the next Read or Write. It may lie beyond the end of
 // the file, but not before its start.
 func (f *File) Seek(offset int64, whence int) (int64, error) {
-	c := f.cmd(CallSeek)
+	var c cmd
 	c.Off, c.Len = offset, int64(whence)
-	f.begin(&c, false)
+	f.begin(&c, CallSeek, false)
 	if c.run() {
 		to := offset
 		switch whence {
@@ -270,9 +266,9 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 // Truncate sets the size of the file; what is added reads as zeros. The handle
 // must be open for writing.
 func (f *File) Truncate(size int64) error {
-	c := f.cmd(CallTruncate)
+	var c cmd
 	c.Off = size
-	f.begin(&c, true)
+	f.begin(&c, CallTruncate, true)
 	if c.run() {
 		if size < 0 || f.i.isDir() || f.flag&accessMode == os.O_RDONLY {
 			c.err = errInvalid

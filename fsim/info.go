@@ -20,51 +20,38 @@ type Stat struct {
 // the call it asks for later, and answers as of the time of the call.
 type info struct {
 	name  string
-	base  base // nil where nothing is lazy
+	lazy  *lazyInfo // nil where everything is known
 	ino   Ino
-	kind  fs.FileMode
-	perm  fs.FileMode
-	uid   int32
-	gid   int32
-	nlink int32
 	size  int64
 	atime int64
 	mtime int64
 	ctime int64
-	lazy  uint8
+	mode  fs.FileMode
+	uid   int32
+	gid   int32
+	nlink int32
 }
 
-const (
-	infoMeta uint8 = 1 << iota
-	infoTime
-	infoSize
-	infoLinks
-)
+// A lazyInfo says what is yet to be asked of the base.
+type lazyInfo struct {
+	base                     base
+	meta, times, size, links bool
+}
 
 // info describes i as it is now.
 func (d *Disk) info(i *inode, name string) *info {
 	fi := &info{
-		name: name, ino: i.ino, kind: i.kind, perm: i.perm, uid: i.uid, gid: i.gid,
-		nlink: i.nlink, size: i.size, atime: i.atime, mtime: i.mtime, ctime: i.ctime,
+		name: name, ino: i.ino, mode: i.kind | i.perm, uid: i.uid, gid: i.gid, nlink: i.nlink,
+		size: i.size, atime: i.atime, mtime: i.mtime, ctime: i.ctime,
 	}
 	if i.isDir() {
 		fi.size = BlockSize
 	}
-	if d.base == nil {
-		return fi
-	}
-	fi.base = d.base
-	if i.lazyMeta {
-		fi.lazy |= infoMeta
-	}
-	if i.lazyTime {
-		fi.lazy |= infoTime
-	}
-	if i.lazySize && !i.isDir() {
-		fi.lazy |= infoSize
-	}
-	if i.lazyLinks {
-		fi.lazy |= infoLinks
+	if i.lazyMeta || i.lazyTime || i.lazySize || i.lazyLinks {
+		fi.lazy = &lazyInfo{
+			base: d.base, meta: i.lazyMeta, times: i.lazyTime,
+			size: i.lazySize && !i.isDir(), links: i.lazyLinks,
+		}
 	}
 	return fi
 }
@@ -75,21 +62,21 @@ func (fi *info) Name() string { return fi.name }
 // Size returns the length in bytes; of a directory, one block; of a symlink,
 // the length of its target.
 func (fi *info) Size() int64 {
-	if fi.lazy&infoSize == 0 {
+	if fi.lazy == nil || !fi.lazy.size {
 		return fi.size
 	}
-	if fi.kind == fs.ModeSymlink {
-		return int64(len(fi.base.meta(fi.ino).target))
+	if fi.mode.Type() == fs.ModeSymlink {
+		return int64(len(fi.lazy.base.meta(fi.ino).target))
 	}
-	return fi.base.size(fi.ino)
+	return fi.lazy.base.size(fi.ino)
 }
 
 // Mode returns type and permissions.
 func (fi *info) Mode() fs.FileMode {
-	if fi.lazy&infoMeta == 0 {
-		return fi.kind | fi.perm
+	if fi.lazy == nil || !fi.lazy.meta {
+		return fi.mode
 	}
-	return fi.kind | fi.base.meta(fi.ino).mode&permBits
+	return fi.Type() | fi.lazy.base.meta(fi.ino).mode&permBits
 }
 
 // ModTime returns the time of the last change of the content.
@@ -99,10 +86,10 @@ func (fi *info) ModTime() time.Time {
 }
 
 // IsDir reports whether it is a directory.
-func (fi *info) IsDir() bool { return fi.kind == fs.ModeDir }
+func (fi *info) IsDir() bool { return fi.mode.IsDir() }
 
 // Type returns the type bits alone, without asking for the permissions.
-func (fi *info) Type() fs.FileMode { return fi.kind }
+func (fi *info) Type() fs.FileMode { return fi.mode.Type() }
 
 // Info returns fi itself, which makes it an [fs.DirEntry] too.
 func (fi *info) Info() (fs.FileInfo, error) { return fi, nil }
@@ -111,25 +98,25 @@ func (fi *info) Info() (fs.FileInfo, error) { return fi, nil }
 func (fi *info) Sys() any { return fi.sys() }
 
 func (fi *info) times() (atime, mtime int64) {
-	if fi.lazy&infoTime == 0 {
+	if fi.lazy == nil || !fi.lazy.times {
 		return fi.atime, fi.mtime
 	}
-	return baseTimes(fi.base, fi.ino)
+	return baseTimes(fi.lazy.base, fi.ino)
 }
 
 func (fi *info) links() int {
 	n := int(fi.nlink)
-	if fi.lazy&infoLinks != 0 {
-		n += fi.base.nlink(fi.ino)
+	if fi.lazy != nil && fi.lazy.links {
+		n += fi.lazy.base.nlink(fi.ino)
 	}
 	return n
 }
 
 func (fi *info) owner() (uid, gid int) {
-	if fi.lazy&infoMeta == 0 {
+	if fi.lazy == nil || !fi.lazy.meta {
 		return int(fi.uid), int(fi.gid)
 	}
-	m := fi.base.meta(fi.ino)
+	m := fi.lazy.base.meta(fi.ino)
 	return m.uid, m.gid
 }
 

@@ -10,14 +10,6 @@ import (
 // the medium holds: for blocks that are dirty, and for blocks that pass for
 // clean and are not, after a failed sync or a lost write.
 
-// Micro-operations of faulty media.
-const (
-	// opLost is an opWrite whose block never reaches the medium.
-	opLost opKind = 64 + iota
-	// opRot: what the medium holds of a clean block has become page.
-	opRot
-)
-
 // beforeWrite takes note of what the medium holds of a block, bytes [o,end) of
 // which are about to be written. A bad block can be written as a whole only.
 func (d *Disk) beforeWrite(i *inode, k int64, s *slot, o, end int, kind opKind) error {

@@ -220,6 +220,7 @@ func (d *Disk) unname(dir *inode, name string, i *inode) {
 	if i.isDir() {
 		i.nlink--
 		dir.nlink--
+		d.last = lastDir{}
 	}
 	if d.rec != nil {
 		d.emit(&op{kind: opUnlink, ino: i.ino, dir: dir.ino, name: name})
@@ -362,6 +363,7 @@ func (d *Disk) move(a, b spot) {
 	d.changed(b.dir)
 	a.node.ctime = d.now()
 	if a.node.isDir() {
+		d.last = lastDir{}
 		a.node.dir.parent = b.dir
 		a.dir.nlink--
 		b.dir.nlink++

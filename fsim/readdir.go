@@ -29,9 +29,9 @@ func (f *File) nextNames(c *cmd, n int) []string {
 // readdir hands names out in sorted order and gives each to visit, which says
 // whether it counts.
 func (f *File) readdir(n int, visit func(name string) bool) error {
-	c := f.cmd(CallReaddir)
+	var c cmd
 	c.Len = int64(n)
-	f.begin(&c, false)
+	f.begin(&c, CallReaddir, false)
 	if c.run() {
 		if !f.i.isDir() {
 			c.err = errNotDir

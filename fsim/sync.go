@@ -11,8 +11,8 @@ func (f *File) Sync() error { return f.sync(CallSync, opFsync) }
 func (f *File) SyncData() error { return f.sync(CallSyncData, opFdatasync) }
 
 func (f *File) sync(k CallKind, o opKind) error {
-	c := f.cmd(k)
-	f.begin(&c, false)
+	var c cmd
+	f.begin(&c, k, false)
 	if c.run() {
 		d := f.v.d
 		switch {

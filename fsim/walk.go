@@ -43,8 +43,36 @@ type spot struct {
 	err   error // of walkParent: why name cannot be looked up
 }
 
+// A lastDir remembers the directory part of the path that was walked last: for
+// root, without symlinks on the way. It is forgotten when a directory moves or
+// goes.
+type lastDir struct {
+	path string // without the slash before the name
+	dir  *inode // nil: nothing remembered
+}
+
+// recall resolves a path through the remembered directory, to something that is
+// there and is not a symlink.
+func (l *lastDir) recall(path string) (s spot, ok bool) {
+	n := len(l.path)
+	if l.dir == nil || len(path) <= n || len(path) >= maxPath || path[n] != '/' || path[:n] != l.path {
+		return spot{}, false
+	}
+	name := path[n+1:]
+	i := l.dir.dir.entries[name]
+	if i == nil || i.isSymlink() {
+		return spot{}, false
+	}
+	return spot{dir: l.dir, name: name, node: i}, true
+}
+
 // walk resolves path as the given user, as path_resolution(7) describes it.
 func (d *Disk) walk(v *view, path string, mode walkMode) (spot, error) {
+	if v.uid == 0 {
+		if s, ok := d.last.recall(path); ok {
+			return s, nil
+		}
+	}
 	if path == "" {
 		return spot{}, errNoEntry
 	}
@@ -93,6 +121,9 @@ func (d *Disk) walk(v *view, path string, mode walkMode) (spot, error) {
 			continue
 		}
 		if isLast {
+			if at := len(path) - len(rest); links == 0 && v.uid == 0 && at > 0 {
+				d.last = lastDir{path: path[:at-1], dir: cur}
+			}
 			return spot{dir: cur, name: comp, node: node, last: kindOf(comp), slash: tail != ""}, nil
 		}
 		if node == nil {

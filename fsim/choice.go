@@ -156,8 +156,8 @@ func (t *tracker) sizeChoices(in *inodeCells, c context, ask func() int64) []siz
 	return out
 }
 
-// boundaries gives the block boundaries strictly between two sizes at which a block with data begins or ends,
-// largest first: a truncate that stopped elsewhere looks like one of these or lies in a hole.
+// boundaries gives the block boundaries strictly between two sizes, largest first. Where they are many, only
+// those at which a block with data begins or ends: a truncate that stopped elsewhere shows no other bytes.
 func boundaries(in *inodeCells, a, b int64) []int64 {
 	if a > b {
 		a, b = b, a
@@ -166,6 +166,11 @@ func boundaries(in *inodeCells, a, b int64) []int64 {
 	add := func(x int64) {
 		if x > a && x < b && !slices.Contains(out, x) {
 			out = append(out, x)
+		}
+	}
+	if (b-a)/BlockSize <= 16 {
+		for x := (a/BlockSize + 1) * BlockSize; x < b; x += BlockSize {
+			add(x)
 		}
 	}
 	for i := range in.blocks {

@@ -18,7 +18,8 @@ type tracker struct {
 	allSync int   // the last sync of the whole disk
 	nextIno Ino   // above every inode that was born
 	acks    []any
-	rises   bool // the last micro-operation raised a floor or gave an acknowledgement
+	hash    uint64 // of everything applied
+	rises   bool   // the last micro-operation raised a floor or gave an acknowledgement
 }
 
 func newTracker(p *Profile, b base) *tracker {
@@ -114,6 +115,7 @@ func (t *tracker) metaFloor(in *inodeCells) int { return max(in.metaFloor, t.all
 func (t *tracker) apply(o *op) {
 	t.n++
 	t.rises = false
+	t.hash = o.mix(t.hash)
 	switch o.kind {
 	case opInode:
 		t.nextIno = max(t.nextIno, o.ino+1)
@@ -132,13 +134,16 @@ func (t *tracker) apply(o *op) {
 			in.flushes = append(in.flushes, flush{t.n})
 		}
 		t.mark()
-	case opWrite:
+	case opWrite, opLost:
 		t.write(o)
+	case opRot:
+		t.rot(o)
 	case opTruncate:
 		in := t.inode(o.ino)
 		in.cut(t.n, o.size)
 		in.sizes = append(in.sizes, sizeVer{seq: t.n, size: o.size, when: o.when, cut: true})
 		in.lastChange, in.lastData = t.n, t.n
+		t.implicitTime(in)
 		t.mark()
 	case opMeta:
 		in := t.inode(o.ino)
@@ -206,7 +211,10 @@ func (t *tracker) write(o *op) {
 	t.pruneData(in)
 	vs := in.block(o.block)
 	hole := vs[len(vs)-1].isHole()
-	in.write(o.block, t.n, o.page)
+	if o.kind == opWrite {
+		in.write(o.block, t.n, o.page)
+	}
+	t.implicitTime(in)
 	last := in.sizes[len(in.sizes)-1]
 	grew := last.fromBase || o.size > last.size
 	if last.fromBase && t.base.size(o.ino) >= o.size {
@@ -221,6 +229,71 @@ func (t *tracker) write(o *op) {
 	if t.p.dataInOrder {
 		t.mark()
 	}
+}
+
+// implicitTime notes that changed data put an end to a modification time that was set explicitly.
+func (t *tracker) implicitTime(in *inodeCells) {
+	last := in.metas[len(in.metas)-1]
+	if last.fromBase && concrete(t.base) {
+		last.meta = t.base.meta(in.ino)
+	}
+	if last.meta.mtime == 0 {
+		return
+	}
+	last.meta.mtime = 0
+	in.metas = append(in.metas, metaVer{seq: t.n, meta: last.meta})
+	in.lastChange = t.n
+	t.mark()
+}
+
+// rot changes the version of a block that is on the medium.
+func (t *tracker) rot(o *op) {
+	in := t.inode(o.ino)
+	in.write(o.block, t.n, o.page)
+	c := in.blocks[o.block]
+	vers := append([]blockVer(nil), c.vers[:len(c.vers)-1]...)
+	i := floorOf(in, vers, blockSeq, t.dataFloor(in))
+	vers[i] = blockVer{seq: vers[i].seq, page: o.page}
+	c.vers = vers[i:]
+}
+
+// clone makes a tracker that does not see what is applied to t from now on.
+func (t *tracker) clone() *tracker {
+	n := *t
+	n.dirs, n.inodes = make(map[Ino]*dirCells, len(t.dirs)), make(map[Ino]*inodeCells, len(t.inodes))
+	n.marks, n.acks = slices.Clip(t.marks), slices.Clip(t.acks)
+	moved := map[*entryCell]*entryCell{}
+	for i, d := range t.dirs {
+		m := &dirCells{cells: make(map[string]*entryCell, len(d.cells))}
+		for name, e := range d.cells {
+			x := *e
+			x.vers = slices.Clip(e.vers)
+			m.cells[name], moved[e] = &x, &x
+		}
+		for _, e := range d.dirty {
+			m.dirty = append(m.dirty, moved[e])
+		}
+		n.dirs[i] = m
+	}
+	for i, in := range t.inodes {
+		x := *in
+		x.sizes, x.metas, x.truncs = slices.Clip(in.sizes), slices.Clip(in.metas), slices.Clip(in.truncs)
+		x.flushes, x.dirty = slices.Clip(in.flushes), slices.Clone(in.dirty)
+		x.names = nil
+		for _, e := range in.names {
+			if moved[e] != nil {
+				x.names = append(x.names, moved[e])
+			}
+		}
+		if in.blocks != nil {
+			x.blocks = make(map[int64]*blockCell, len(in.blocks))
+			for b, c := range in.blocks {
+				x.blocks[b] = &blockCell{slices.Clip(c.vers)}
+			}
+		}
+		n.inodes[i] = &x
+	}
+	return &n
 }
 
 // pruneData drops versions below the last sync of the whole disk.

@@ -65,6 +65,7 @@ type lazyBase struct {
 	w     *world
 	d     decider
 	level int
+	whole bool // every cell is decided
 
 	mu    sync.Mutex
 	alive []uint64 // prefix profiles: the prefixes that agree with all decisions
@@ -90,6 +91,8 @@ func newLazy(w *world, d decider, level int) *lazyBase {
 	}
 	return l
 }
+
+func (l *lazyBase) decided() bool { return l.whole }
 
 func (l *lazyBase) isAlive(a int) bool { return l.alive == nil || l.alive[a/64]>>(a%64)&1 == 1 }
 

@@ -31,12 +31,15 @@ const (
 	opSyncAll                     // sync of the whole disk returned
 	opAck                         // the workload was told something that it may now rely on
 	opSyncFail                    // a sync of ino failed: what was dirty is clean now and is never retried
+	opLost                        // like opWrite, but the block never reaches the medium and no sync covers it
+	opRot                         // the medium's copy of a block has become page
 )
 
 var opNames = [...]string{
 	opInode: "inode", opLink: "link", opUnlink: "unlink", opRename: "rename", opWrite: "write",
 	opTruncate: "truncate", opMeta: "meta", opFsync: "fsync", opFdatasync: "fdatasync",
 	opSyncAll: "syncall", opAck: "ack", opSyncFail: "syncfail",
+	opLost: "lost", opRot: "rot",
 }
 
 func (k opKind) String() string {

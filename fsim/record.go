@@ -57,7 +57,7 @@ func (h *History) record(o *op) {
 	k := packed{kind: o.kind, off: o.off, n: o.n, call: o.call, when: o.when, ino: o.ino, block: o.block,
 		size: o.size, page: o.page}
 	switch o.kind {
-	case opWrite, opTruncate, opFsync, opFdatasync, opSyncAll, opSyncFail:
+	case opWrite, opLost, opRot, opTruncate, opFsync, opFdatasync, opSyncAll, opSyncFail:
 	default:
 		h.ext = append(h.ext, *o)
 		k.ext = int32(len(h.ext))
@@ -105,6 +105,9 @@ func (h *History) trackerAt(i int) (*tracker, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
+	case i == h.n:
+		h.catchUp()
+		return h.now.clone(), nil
 	case h.mode != HistoryFull:
 		return nil, fmt.Errorf("look at instant %d: %w", i, ErrNoHistory)
 	case i < 0 || i > h.n:
@@ -118,5 +121,32 @@ func (h *History) trackerAt(i int) (*tracker, error) {
 	return t, nil
 }
 
+// catchUp applies to the tracker what was only written down so far.
+func (h *History) catchUp() {
+	for h.now.n < h.n {
+		o := h.op(h.now.n)
+		h.now.apply(&o)
+	}
+}
+
+// durable gives the version of a block that is surely on the medium, and whether there is a newer one that is
+// not. It is called under the disk's lock.
+func (h *History) durable(ino Ino, block int64) (old page, dirty bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.catchUp()
+	in := h.now.inode(ino)
+	vers := in.block(block)
+	i := floorOf(in, vers, blockSeq, h.now.dataFloor(in))
+	old = vers[i].page
+	if vers[i].fromBase {
+		old = h.base.block(ino, block).cut(vers[i].lim)
+	}
+	return old, i < len(vers)-1
+}
+
 // ErrNoInstant says that a history has no such instant.
 var ErrNoInstant = errors.New("no such instant")
+
+// ErrNondeterministic says that two runs of the same recovery on the same disk read different things.
+var ErrNondeterministic = errors.New("recovery is not deterministic")

@@ -22,7 +22,9 @@ import (
 // save without them). Both are called from many goroutines.
 type Codec interface {
 	Name() string // 1 to 255 bytes; every record says by it who wrote it
+	// Marshal returns v encoded; v is a pointer to a snapshot. The caller owns the bytes.
 	Marshal(v any) ([]byte, error)
+	// Unmarshal fills v, a pointer to a zero snapshot, from b.
 	Unmarshal(b []byte, v any) error
 }
 

@@ -147,7 +147,8 @@ func (s *shell) quiesce(c *actor.Context) {
 		s.send(func(at *shell, c *actor.Context) {
 			if at == s && s.stage() < ended {
 				s.leave()
-				c.Engine().BroadcastEvent(actor.ActorStoppedEvent{PID: c.PID(), Timestamp: time.Now()})
+				now := time.Now() // the clock that the engine takes for its own events
+				c.Engine().BroadcastEvent(actor.ActorStoppedEvent{PID: c.PID(), Timestamp: now})
 			}
 		})
 		c.Engine().Registry.Remove(c.PID())

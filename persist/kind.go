@@ -96,6 +96,8 @@ type plan struct {
 // Refused are fields that could not come back (interfaces, functions, channels,
 // complex numbers, unsafe pointers, actor.PID, and types that export nothing), two
 // fields of one name, and a T with methods Snapshot and Restore, which belongs to [DefineSnapshot].
+// An array that has become shorter loses its tail without a word, as codecs
+// have it: that is a change of version too.
 // Pointers are saved as what they point at: two pointers to one value come back
 // as pointers to two.
 func Define[A interface {

@@ -437,7 +437,9 @@ func timeout(w *world, n int) context.Context {
 }
 
 // withBadTags makes a kind whose snapshots fail for cells without tags.
-func withBadTags(_ *world, k *persist.KindOptions, _ *persist.Options) { k.Codec = tagCodec{persist.CBOR} }
+func withBadTags(_ *world, k *persist.KindOptions, _ *persist.Options) {
+	k.Codec = tagCodec{persist.CBOR}
+}
 
 type tagCodec struct{ persist.Codec }
 

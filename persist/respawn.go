@@ -2,13 +2,9 @@ package persist
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/anthdm/hollywood/actor"
 )
@@ -179,14 +175,8 @@ func (s *System) respawn(ctx context.Context, under parent, want *plan, at place
 		}
 		return nil, errors.Join(all...)
 	}
-	// The first tree is the one asked for. Others are below live actors.
-	err = s.raise(under, trees[0])
-	all = append(all, err)
-	for _, sh := range trees[1:] {
-		all = append(all, s.raise(parent{wait: under.wait}, sh))
-	}
-	if err != nil {
-		return nil, errors.Join(all...)
+	if err := s.raise(under, trees[0]); err != nil {
+		return nil, errors.Join(append(all, err)...)
 	}
 	return pidOf(s.engine, at.key), errors.Join(all...)
 }
@@ -249,179 +239,4 @@ func (s *shell) startKids(c *actor.Context) error {
 		return nil // announced; what could come up is up
 	}
 	return err
-}
-
-// revive makes an actor from a record.
-func (s *System) revive(p *plan, key Key, rec *Record) (actor.Receiver, error) {
-	codec := s.codecs[rec.Codec]
-	if codec == nil {
-		return nil, fmt.Errorf("read %q: %w %q", string(key), ErrUnknownCodec, rec.Codec)
-	}
-	return p.decode(key, rec, codec)
-}
-
-// plant constructs the actors of records in key order, side by side, claims
-// their keys and hangs each below its nearest ancestor. Roots are returned.
-// What is live already is passed over. Each failure takes its descendants along.
-func (s *System) plant(ctx context.Context, m *mount, found []Loaded, errs []*RespawnError) (roots []*shell, failed []*RespawnError) {
-	shells := make([]*shell, len(found))
-	reasons := make([]error, len(found))
-	s.sideBySide(len(found), func(i int) {
-		shells[i], reasons[i] = s.sow(m, &found[i])
-	})
-	failed = errs
-	for i, err := range reasons {
-		if err != nil {
-			failed = append(failed, &RespawnError{Key: m.canonical(found[i].Key), Err: err})
-		}
-	}
-	slices.SortFunc(failed, func(a, b *RespawnError) int { return a.Key.Compare(b.Key) })
-	direct := slices.Clone(failed)
-	var path []*shell // the shells above the present one
-	for _, sh := range shells {
-		if sh == nil {
-			continue
-		}
-		if j := slices.IndexFunc(direct, func(f *RespawnError) bool { return sh.key.In(f.Key) }); j >= 0 {
-			failed = append(failed, &RespawnError{Key: sh.key, Err: fmt.Errorf("its ancestor %q did not come back", string(direct[j].Key))})
-			continue
-		}
-		if other := s.census.claim(sh); other != nil {
-			continue
-		}
-		for len(path) > 0 && !sh.key.In(path[len(path)-1].key) {
-			path = path[:len(path)-1]
-		}
-		if live := s.liveBetween(sh.key, path); len(path) == 0 || live {
-			roots = append(roots, sh)
-		} else {
-			top := path[len(path)-1]
-			top.kids = append(top.kids, sh)
-		}
-		path = append(path, sh)
-	}
-	for _, f := range failed {
-		s.engine.BroadcastEvent(RespawnFailed{Key: f.Key, Err: f.Err})
-	}
-	return roots, failed
-}
-
-// liveBetween says whether an actor that was live before stands between key and
-// the last of path.
-func (s *System) liveBetween(key Key, path []*shell) bool {
-	for k, ok := key.Parent(); ok; k, ok = k.Parent() {
-		if len(path) > 0 && k == path[len(path)-1].key {
-			return false
-		}
-		if s.census.at(k) != nil {
-			return true
-		}
-	}
-	return false
-}
-
-// sow makes one shell with its actor, or nil where the actor is live.
-func (s *System) sow(m *mount, rec *Loaded) (*shell, error) {
-	key := m.canonical(rec.Key)
-	if s.census.at(key) != nil {
-		return nil, nil
-	}
-	p := s.plans[rec.Kind]
-	if p == nil {
-		return nil, fmt.Errorf("%w %q: it is not among Options.Kinds", ErrUnknownKind, rec.Kind)
-	}
-	r, err := s.revive(p, key, &rec.Record)
-	if err != nil {
-		return nil, err
-	}
-	sh := s.newShell(place{m, key, rec.Key}, p)
-	sh.adopt(r)
-	sh.version, sh.seq, sh.fallback = rec.Version, rec.Seq, rec.Fallback
-	if rec.Kind == p.name && rec.KindVersion == p.version && rec.Codec == p.codec.Name() {
-		sh.sum = sha256.Sum256(rec.Payload)
-	} // else the next save writes the new form
-	return sh, nil
-}
-
-// sideBySide calls f for 0 to n-1, on several goroutines where that pays.
-func (s *System) sideBySide(n int, f func(i int)) {
-	workers := min(s.opts.LoadParallel, n/16)
-	if workers <= 1 {
-		for i := range n {
-			f(i)
-		}
-		return
-	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Add(1)
-		s.start(fmt.Sprintf("load %d", w), func() {
-			defer wg.Done()
-			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
-				f(int(i))
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// loadTree reads the records at and below a place, in key order and from one
-// state of the store. What single keys could not give comes as errs, in key
-// order too.
-func (s *System) loadTree(ctx context.Context, at place) (found []Loaded, errs []*RespawnError, err error) {
-	ctx = s.as(ctx, "respawn "+string(at.key))
-	if at.mount.tree != nil {
-		return collect(at, at.mount.tree.LoadTree(ctx, at.rel))
-	}
-	const tries = 10
-	for range tries {
-		found, errs, steady, err := s.loadEach(ctx, at)
-		if steady || err != nil {
-			return found, errs, err
-		}
-	}
-	return nil, nil, fmt.Errorf("load the tree of %q: %w: it changed during each of %d readings", string(at.key), ErrConflict, tries)
-}
-
-func collect(at place, tree iter.Seq2[Loaded, error]) (found []Loaded, errs []*RespawnError, err error) {
-	for rec, err := range tree {
-		switch {
-		case err == nil:
-			found = append(found, rec)
-		case rec.Key == "":
-			return nil, nil, fmt.Errorf("load the tree of %q: %w", string(at.key), err)
-		default:
-			errs = append(errs, &RespawnError{Key: at.mount.canonical(rec.Key), Err: err})
-		}
-	}
-	return found, errs, nil
-}
-
-// loadEach reads a tree key by key. The view is consistent where every key
-// still has the version that the listing gave.
-func (s *System) loadEach(ctx context.Context, at place) (found []Loaded, errs []*RespawnError, steady bool, err error) {
-	var entries []Entry
-	for e, err := range at.mount.store.List(ctx, at.rel) {
-		if err != nil {
-			return nil, nil, false, fmt.Errorf("list the tree of %q: %w", string(at.key), err)
-		}
-		entries = append(entries, e)
-	}
-	recs := make([]Loaded, len(entries))
-	reasons := make([]error, len(entries))
-	s.sideBySide(len(entries), func(i int) {
-		recs[i].Record, recs[i].Version, reasons[i] = at.mount.store.Load(ctx, entries[i].Key)
-	})
-	for i, err := range reasons {
-		switch {
-		case err == nil && recs[i].Version != entries[i].Version, errors.Is(err, ErrNotFound):
-			return nil, nil, false, nil
-		case err != nil:
-			errs = append(errs, &RespawnError{Key: at.mount.canonical(entries[i].Key), Err: err})
-		default:
-			found = append(found, recs[i])
-		}
-	}
-	return found, errs, true, nil
 }

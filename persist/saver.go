@@ -137,7 +137,6 @@ func (s *shell) landed(f *flight) {
 // be encoded.
 func (s *shell) saveFailed(err error) {
 	s.saveErr = err
-	s.submitted = s.durable
 	s.sys.engine.BroadcastEvent(SnapshotFailed{Key: s.key, PID: s.pid, Err: err})
 }
 

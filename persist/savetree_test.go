@@ -244,6 +244,28 @@ func TestATreeCommitOfUnknownOutcomeEndsItsMembers(t *testing.T) {
 	})
 }
 
+func TestATreeCommitThatMeetsAConflictEndsOnlyTheMemberInConflict(t *testing.T) {
+	inWorld(t, func(w *world) {
+		pid := w.tree("m", "a", "b")
+		for _, key := range []persist.Key{"m/a", "m/b"} {
+			kid, _ := w.sys.Lookup(key)
+			w.e.Send(kid, 100)
+		}
+		rec, v, err := w.store.mem.Load(w.ctx, "m/a")
+		if err != nil {
+			w.Fatal(err)
+		}
+		if _, err := w.store.mem.Commit(w.ctx, persist.Change{Key: "m/a", Put: &rec, If: v}); err != nil {
+			w.Fatal(err)
+		}
+		w.mustBe(w.sys.SaveTree(w.ctx, pid), persist.ErrConflict)
+		synctest.Wait()
+		if live := w.liveKeys(); fmt.Sprint(live) != "[m m/b]" || w.saved("m/b") != 2 {
+			w.Errorf("live are %v", live)
+		}
+	})
+}
+
 func TestSavesInFlightSettleBeforeTheTreeIsCaptured(t *testing.T) {
 	inWorld(t, func(w *world) {
 		pid := w.tree("m", "a")
@@ -277,7 +299,7 @@ func TestSavesInFlightSettleBeforeTheTreeIsCaptured(t *testing.T) {
 }
 
 func TestAnActorThatEndsBeforeItsMarkerIsInTheCutWithItsFinalState(t *testing.T) {
-	for _, how := range []string{"stops", "is poisoned"} {
+	for _, how := range []string{"stops", "is poisoned", "is stopped by the engine"} {
 		t.Run(how, func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				pid := w.tree("m", "a", "b")
@@ -290,6 +312,9 @@ func TestAnActorThatEndsBeforeItsMarkerIsInTheCutWithItsFinalState(t *testing.T)
 				}
 				if how == "is poisoned" {
 					w.e.Poison(a)
+				}
+				if how == "is stopped by the engine" {
+					w.e.Stop(a) // the marker lies behind the pill and is dropped
 				}
 				w.e.Send(below, 7)
 				done := make(chan error, 1)

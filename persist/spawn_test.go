@@ -189,6 +189,9 @@ func TestAnIDHeldByAForeignActorIsErrExists(t *testing.T) {
 		}
 		_, err = w.cells.Spawn(w.ctx, w.sys, "k", nil)
 		w.mustBe(err, persist.ErrExists)
+		if _, err := w.stored("k"); !errors.Is(err, persist.ErrNotFound) {
+			w.Errorf("something was saved all the same: %v", err)
+		}
 		if w.e.Registry.GetPID("persist", id) == nil {
 			w.Error("the stranger is gone")
 		}

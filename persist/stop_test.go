@@ -236,6 +236,73 @@ func TestAParentMaySpawnAgainAChildThatIsEndingItself(t *testing.T) {
 	})
 }
 
+func TestAParentMayGiveBirthAgainToAChildThatIsBeingDeleted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		pid := w.tree("m", "a")
+		kid, _ := w.sys.Lookup("m/a")
+		hold := make(chan struct{})
+		w.tell(pid, func(_ *cell, c *actor.Context) {
+			<-hold
+			if _, err := w.cells.SpawnChild(c, "a", func(a *cell) { a.N = 60 }); err != nil {
+				w.Error(err)
+			}
+		})
+		w.tell(kid, func(_ *cell, c *actor.Context) { _ = persist.Delete(c) })
+		synctest.Wait()
+		close(hold)
+		synctest.Wait()
+		if n := w.saved("m/a"); n != 60 {
+			w.Errorf("saved %d", n)
+		}
+	})
+}
+
+func TestWhatHappensToAKeyWaitsForWhatHappensBelowIt(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.tree("m", "a")
+		gate := make(chan struct{})
+		w.store.setGate(gate)
+		spawned, deleted := make(chan error, 1), make(chan error, 1)
+		go func() {
+			_, err := w.cells.Spawn(w.ctx, w.sys, "m/x", nil)
+			spawned <- err
+		}()
+		synctest.Wait() // the birth below is being committed
+		go func() { deleted <- w.sys.Delete(w.ctx, "m") }()
+		synctest.Wait()
+		if live := w.liveKeys(); len(live) != 2 {
+			w.Errorf("Delete did not wait: live are %v", live)
+		}
+		w.store.setGate(nil)
+		if err := errors.Join(<-spawned, <-deleted); err != nil {
+			w.Error(err)
+		}
+		for key := range w.sys.Keys(w.ctx, "") {
+			w.Errorf("%q is left", key)
+		}
+	})
+}
+
+func TestAWaitForALockEndsWithItsContextAndLeavesNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		pid := w.spawn("m", 1)
+		hold := make(chan struct{})
+		w.tell(pid, func(*cell, *actor.Context) { <-hold })
+		go func() { _ = w.sys.Stop(w.ctx, pid) }()
+		synctest.Wait()
+		for range 3 {
+			_, err := w.cells.Spawn(timeout(w, 1), w.sys, "m/x", nil)
+			w.mustBe(err, context.DeadlineExceeded)
+			w.mustBe(w.sys.Delete(timeout(w, 1), "m"), context.DeadlineExceeded)
+		}
+		close(hold)
+		synctest.Wait()
+		if _, err := w.cells.Spawn(w.ctx, w.sys, "m/x", nil); err != nil {
+			w.Error(err)
+		}
+	})
+}
+
 func TestStopChildBlocksUntilTheChildIsGone(t *testing.T) {
 	inWorld(t, func(w *world) {
 		pid := w.tree("m", "a")

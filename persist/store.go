@@ -2,6 +2,7 @@ package persist
 
 import (
 	"context"
+	"fmt"
 	"iter"
 )
 
@@ -106,6 +107,39 @@ type StatsStore interface {
 type Stat struct {
 	Name  string
 	Value any
+}
+
+// CheckChanges refuses what no store may commit, before it looks at what it
+// has: a key that [CheckStoreKey] refuses, a record that [Record.Check] refuses,
+// and with [ErrBadChange] a key that appears twice, a record under another key, a delete of
+// what must be absent. Stores call it first in Commit.
+func CheckChanges(changes []Change) error {
+	var seen map[Key]bool
+	if len(changes) > 1 {
+		seen = make(map[Key]bool, len(changes))
+	}
+	for i := range changes {
+		c := &changes[i]
+		if err := CheckStoreKey(c.Key); err != nil {
+			return err
+		}
+		switch {
+		case seen[c.Key]:
+			return fmt.Errorf("%w: %q appears twice", ErrBadChange, string(c.Key))
+		case c.Put == nil && c.If == Absent:
+			return fmt.Errorf("%w: %q is to be deleted and must be absent", ErrBadChange, string(c.Key))
+		case c.Put != nil && c.Put.Key != c.Key:
+			return fmt.Errorf("%w: the record of %q is put under %q", ErrBadChange, string(c.Put.Key), string(c.Key))
+		case c.Put != nil:
+			if err := c.Put.Check(); err != nil {
+				return err
+			}
+		}
+		if seen != nil {
+			seen[c.Key] = true
+		}
+	}
+	return nil
 }
 
 type callerKey struct{}

@@ -57,7 +57,7 @@ func (s *shell) discard(c *actor.Context) {
 
 // mayRestart counts a restart against the budget.
 func (s *shell) mayRestart() (n int, delay time.Duration, ok bool) {
-	l, now := s.plan.limits, time.Now()
+	l, now := s.plan.limits, time.Now() // the clock of the bubble, where there is one
 	kept := s.tries[:0]
 	for _, t := range s.tries {
 		if now.Sub(t) < l.Window {

@@ -63,7 +63,8 @@ func TestChildrenLiveOnWhileTheirParentRestarts(t *testing.T) {
 	})
 }
 
-// places where an actor may panic, and how the test makes it.
+// panicPlaces are the places where an actor may panic, and how the test makes it.
+// It runs in the bubble of inWorld, where sleeping is free.
 func panicPlaces(w *world, value any) map[string]func(pid *actor.PID) {
 	boom := do(func(*cell, *actor.Context) { panic(value) })
 	arm := func(life any) func(*actor.PID) {

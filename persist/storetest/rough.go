@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -23,14 +24,15 @@ func checkView(r *run) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	key := func(i int) persist.Key { return persist.Key(fmt.Sprintf("view/%d", i)) }
-	pair := [2]persist.Key{"view/first", "view/a/second"}
+	pair := [2]persist.Key{"view/0/first", "view/second"}
 	var writers sync.WaitGroup
 	var writeErr [2]error
-	var landed atomic.Int64
+	var landed, stopped atomic.Int64
 	write := func(who int, next func(n int) error) {
 		writers.Add(1)
 		go func() {
 			defer writers.Done()
+			defer stopped.Add(1)
 			for n := 1; ctx.Err() == nil && writeErr[who] == nil; n++ {
 				writeErr[who] = next(n)
 				landed.Add(1)
@@ -59,10 +61,10 @@ func checkView(r *run) error {
 	})
 	err := func() error {
 		for round := 0; round < r.opts.Rounds || landed.Load() < int64(r.opts.Rounds); round++ {
-			if err := oneView(tree, width, pair); err != nil {
+			if err := oneView(tree, width, pair, &landed); err != nil {
 				return err
 			}
-			if writeErr[0] != nil && writeErr[1] != nil {
+			if stopped.Load() > 0 { // by an error
 				break
 			}
 		}
@@ -73,7 +75,7 @@ func checkView(r *run) error {
 	return first(err, writeErr[0], writeErr[1])
 }
 
-func oneView(tree persist.TreeStore, width int, pair [2]persist.Key) error {
+func oneView(tree persist.TreeStore, width int, pair [2]persist.Key, landed *atomic.Int64) error {
 	seen := map[persist.Key]string{}
 	values := map[string]int{}
 	for l, err := range tree.LoadTree(context.Background(), "view") {
@@ -83,6 +85,13 @@ func oneView(tree persist.TreeStore, width int, pair [2]persist.Key) error {
 		seen[l.Key] = string(l.Payload)
 		if l.Key != pair[0] && l.Key != pair[1] {
 			values[string(l.Payload)]++
+		}
+		before := landed.Load()
+		for range 2000 { // let something land, if the store lets it
+			if landed.Load() > before+2 {
+				break
+			}
+			runtime.Gosched()
 		}
 	}
 	if len(values) > 1 {

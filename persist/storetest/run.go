@@ -64,7 +64,7 @@ var checks = []check{
 	{RuleRoundTrip, nil, checkRoundTrip},
 	{RuleVersion, []Rule{RuleRoundTrip}, checkVersion},
 	{RuleNotFound, []Rule{RuleRoundTrip}, checkNotFound},
-	{RuleConflict, []Rule{RuleVersion}, checkConflict},
+	{RuleConflict, []Rule{RuleVersion, RuleNotFound}, checkConflict},
 	{RuleDelete, []Rule{RuleNotFound, RuleVersion}, checkDelete},
 	{RuleOnce, []Rule{RuleDelete}, checkOnce},
 	{RuleBadChange, []Rule{RuleNotFound}, checkBadChange},
@@ -79,8 +79,8 @@ var checks = []check{
 	{RuleView, []Rule{RuleTree, RuleAtomic}, checkView},
 	{RuleConcurrent, []Rule{RuleConflict}, checkConcurrent},
 	{RuleContext, []Rule{RuleNotFound}, checkContext},
-	{RuleDamage, []Rule{RuleRoundTrip}, checkDamage},
-	{RuleErrors, []Rule{RuleNotFound}, checkErrors},
+	{RuleDamage, []Rule{RuleTree}, checkDamage},
+	{RuleErrors, []Rule{RuleConflict}, checkErrors},
 	{RuleClose, nil, checkClose},
 }
 

@@ -67,6 +67,7 @@ type Disk struct {
 	profile *Profile
 	base    base     // nil: born empty
 	rec     recorder // nil: no history
+	scratch op       // the micro-operation that rec is handed
 	root    *inode
 	last    lastDir
 	loaded  map[Ino]*inode // inodes taken over from the base
@@ -211,7 +212,8 @@ func (d *Disk) emit(o *op) {
 	if d.rec == nil {
 		return
 	}
-	o.call = d.calls
-	o.when = d.now()
-	d.rec.record(o)
+	d.scratch = *o
+	d.scratch.call = d.calls
+	d.scratch.when = d.now()
+	d.rec.record(&d.scratch)
 }

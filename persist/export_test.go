@@ -32,3 +32,10 @@ var ShellSize = reflect.TypeFor[shell]().Size()
 
 // SetMessage is setMessage.
 func SetMessage(c *actor.Context, msg any) { setMessage(c, msg) }
+
+// PretendOtherEngine makes New find an engine that it does not know.
+func PretendOtherEngine(err error) (restore func()) {
+	was := messageErr
+	messageErr = err
+	return func() { messageErr = was }
+}

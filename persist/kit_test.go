@@ -305,6 +305,9 @@ type switchStore struct {
 	failing func(op string, keys []persist.Key) error
 	after   func(op string, keys []persist.Key) error
 	commits [][]persist.Change
+
+	caller   func(who string)      // told of who commits
+	fallback *persist.CorruptError // set on every record that is loaded
 }
 
 func (s *switchStore) opened() persist.Store {
@@ -366,6 +369,9 @@ func (s *switchStore) Commit(ctx context.Context, changes ...persist.Change) ([]
 	if s.single && len(changes) > 1 {
 		return nil, errors.ErrUnsupported
 	}
+	if s.caller != nil {
+		s.caller(persist.Caller(ctx))
+	}
 	s.mu.Lock()
 	gate := s.gate
 	s.mu.Unlock()
@@ -420,6 +426,7 @@ func (s treeSwitch) LoadTree(ctx context.Context, prefix persist.Key) iter.Seq2[
 					rec = persist.Loaded{Record: persist.Record{Key: rec.Key}}
 				}
 			}
+			rec.Fallback = s.fallback
 			if !yield(rec, err) {
 				return
 			}

@@ -226,7 +226,7 @@ func (f *File) writeAt(c *cmd, b []byte, off int64) int {
 	}
 	asked := len(b)
 	b = b[:c.hit.through(asked)]
-	if asked > 0 {
+	if asked > 0 && off < maxFileSize {
 		d.stripSetID(&f.v, f.i)
 	}
 	n, err := d.writeFor(f, c, b, off)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,6 +31,9 @@ func (s *Store) commitBatch(ctx context.Context, fsys afero.Fs, writes []*write)
 	}
 	err := s.stageAll(ctx, fsys, writes)
 	if err != nil {
+		if slices.ContainsFunc(writes, func(w *write) bool { return w.torn }) {
+			err = s.fail(err, keys...)
+		}
 		return s.abandon(fsys, err, writes...)
 	}
 	intent := &write{state: state{generation{s.owner.Epoch(), s.count.Add(1)}, false}}

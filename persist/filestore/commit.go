@@ -23,6 +23,7 @@ type write struct {
 	data   []byte  // the encoded record; empty for a delete
 	staged string  // the finished file in the staging folder
 	made   []string
+	torn   bool // bytes of staged were written, and nobody knows what became of them
 }
 
 func (w *write) target() string { return filepath.Join(w.folder, w.state.file()) }
@@ -127,6 +128,9 @@ func (s *Store) prepare(fsys afero.Fs, changes []persist.Change) ([]*write, []pe
 // commitOne commits a single write: its rename is the instant it happens.
 func (s *Store) commitOne(ctx context.Context, fsys afero.Fs, w *write) error {
 	err := s.stage(fsys, w)
+	if w.torn {
+		return s.explain(fsys, s.fail(err, w.key))
+	}
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -152,15 +156,12 @@ func (s *Store) commitOne(ctx context.Context, fsys afero.Fs, w *write) error {
 // its name.
 func (s *Store) stage(fsys afero.Fs, w *write) error {
 	w.staged = s.stagedPath(w.state.count)
-	written, err := writeFile(fsys, w.staged, w.data)
-	if err != nil {
-		err = fmt.Errorf("write the record of %q: %w", string(w.key), err)
-		w.staged = ""
+	var err error
+	if w.torn, err = writeFile(fsys, w.staged, w.data); err != nil {
+		w.staged = "" // it is gone again
+		return fmt.Errorf("write the record of %q: %w", string(w.key), err)
 	}
-	if written {
-		return s.fail(err, w.key)
-	}
-	return err
+	return nil
 }
 
 func (s *Store) stagedPath(count uint64) string {

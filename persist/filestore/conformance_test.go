@@ -30,7 +30,9 @@ func TestStoreKeepsTheContractInMemory(t *testing.T) {
 
 func conformance(t *testing.T, fsys afero.Fs, dir string, o *storetest.Options) {
 	t.Helper()
-	o.Damage = func(key persist.Key) error { return damageNewest(fsys, filepath.Join(dir, filepath.FromSlash(string(key)))) }
+	o.Damage = func(key persist.Key) error {
+		return damageNewest(fsys, filepath.Join(dir, filepath.FromSlash(string(key))))
+	}
 	err := storetest.Run(func() (persist.Store, error) { return filestore.Open(fsys, dir, nil) }, o)
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/spf13/afero"
 
@@ -115,6 +116,19 @@ func (s *Store) settleChain(fsys afero.Fs, path string) error {
 			return nil
 		}
 	}
+}
+
+// syncFolder makes the names in a folder durable, and says whether that was
+// tried: a failure before is none of the disk's.
+func syncFolder(fsys afero.Fs, path string) (tried bool, err error) {
+	d, err := fsys.Open(path)
+	if err != nil {
+		return false, err
+	}
+	if runtime.GOOS != "windows" { // see owner.SyncDir
+		err = d.Sync()
+	}
+	return true, joinErrors(err, d.Close())
 }
 
 // dropFolders takes back what makeFolder made, unless it is in use.

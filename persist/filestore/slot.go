@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -48,7 +49,10 @@ func (s *Store) takeSlot(fsys afero.Fs, keys []persist.Key) (int, error) {
 	// Not truncated: ext4 would start writing the old block out at once.
 	f, err := fsys.OpenFile(filepath.Join(s.slotDir, strconv.Itoa(slot)), os.O_CREATE|os.O_WRONLY, 0o644)
 	if err == nil {
-		_, err = f.Write(b)
+		var n int
+		if n, err = f.Write(b); err == nil && n < len(b) {
+			err = io.ErrShortWrite
+		}
 		err = joinErrors(err, f.Close())
 	}
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/afero"
 
 	"github.com/understudy-go/understudy/persist"
-	"github.com/understudy-go/understudy/persist/internal/owner"
 )
 
 // tidy removes what a durable change of key has superseded: generations beyond
@@ -33,9 +32,12 @@ func (s *Store) tidy(fsys afero.Fs, key persist.Key, folder string, before histo
 		return
 	}
 	if len(old) > 0 {
-		if err := owner.SyncDir(fsys, folder); err != nil {
-			// The delete is durable; what else the sync was about is not known.
-			_ = s.fail(err)
+		tried, err := syncFolder(fsys, folder)
+		if tried && err != nil {
+			_ = s.fail(err) // the delete is durable; what else the sync was about is not known
+		}
+		if err != nil {
+			s.numbers.leftovers.Add(1)
 			return
 		}
 	}

@@ -126,7 +126,7 @@ func (d *Disk) writeData(i *inode, b []byte, off int64, kind opKind) (int, error
 		size = max(size, at+int64(n))
 		i.size = size
 		if d.rec != nil {
-			s.hw = s.n
+			s.hw = max(s.hw, s.n)
 			d.emit(&op{
 				kind: kind, ino: i.ino, block: k, off: int32(o), n: int32(n),
 				page: s.page(), size: size,
@@ -144,7 +144,7 @@ func (d *Disk) put(i *inode, k int64, s *slot, b []byte, o int) error {
 		d.fetch(i, k, s)
 	}
 	whole := o == 0 && end >= int(s.n) // nothing of the old version stays
-	inPlace := s.p != nil && !s.lazy && o >= int(s.hw)
+	inPlace := s.p != nil && !s.lazy && min(o, int(s.n)) >= int(s.hw)
 	if !inPlace {
 		if s.p == nil && !s.lazy {
 			if err := d.take(BlockSize); err != nil {

@@ -26,7 +26,7 @@ func (d *Disk) beforeWrite(i *inode, k int64, s *slot, o, end int, kind opKind) 
 	if !isDirty {
 		var isStale bool
 		if old, isStale = i.stale[k]; !isStale {
-			s.hw = s.n
+			s.hw = max(s.hw, s.n)
 			old = *s
 		}
 	}

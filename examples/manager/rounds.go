@@ -21,6 +21,7 @@ var errBroken = errors.New("a promise was broken")
 const intro = `A crew of actors works in a child process, for a client in this one, until
 SIGKILL. Then a new child brings the crew back from the disk. No actor may hold
 less than was acknowledged to the client, nor more than the client asked for.
+Diaries are saved now and then: what was seen of them once must be there.
 seed %d, directory %s
 `
 

@@ -50,6 +50,7 @@ type blockVer struct {
 	page     page
 	fromBase bool  // page is the base's block, of which only the first lim bytes remain
 	lim      int32 // with fromBase
+	cut      bool  // a truncate took the whole block away: nothing was written
 }
 
 type blockCell struct {
@@ -86,11 +87,12 @@ type inodeCells struct {
 	flushes  []flush
 	names    []*entryCell // every entry that ever named it
 
-	dataFloor, metaFloor int // times
-	failSeq, failFloor   int // a failed sync: versions in (failFloor, failSeq] never become guaranteed
-	lastChange, lastData int // the last change that fsync, that fdatasync must make durable
-	nlink                int // entries that name it now, counted from 0 for an inode of the base
-	refs                 int // versions of entries that name it
+	dataFloor, metaFloor int  // times
+	failSeq, failFloor   int  // a failed sync: versions in (failFloor, failSeq] never become guaranteed
+	lastChange, lastData int  // the last change that fsync, that fdatasync must make durable
+	nlink                int  // entries that name it now, counted from 0 for an inode of the base
+	sure                 bool // was durable once, and a name it must keep may have moved since
+	refs                 int  // versions of entries that name it
 	gone                 bool
 }
 
@@ -144,7 +146,7 @@ func (in *inodeCells) unwritten(i int64) []blockVer {
 	for _, t := range in.truncs {
 		if l := clampLim(t.size - i*BlockSize); l < lim {
 			lim = l
-			vers = append(vers, blockVer{seq: t.seq, fromBase: lim > 0, lim: lim})
+			vers = append(vers, blockVer{seq: t.seq, fromBase: lim > 0, lim: lim, cut: lim == 0})
 		}
 	}
 	return vers
@@ -180,7 +182,7 @@ func (in *inodeCells) cut(seq int, size int64) {
 	for i, c := range in.blocks {
 		lim := clampLim(size - i*BlockSize)
 		last := c.vers[len(c.vers)-1]
-		next := blockVer{seq: seq, fromBase: last.fromBase && lim > 0, lim: min(last.lim, lim)}
+		next := blockVer{seq: seq, fromBase: last.fromBase && lim > 0, lim: min(last.lim, lim), cut: lim == 0}
 		if !last.fromBase {
 			next.page = last.page.cut(lim)
 		}

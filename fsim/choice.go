@@ -52,6 +52,9 @@ func (t *tracker) contextAt(in *inodeCells, m int) context {
 		return c
 	}
 	c.epoch, c.next = epochAt(in, m)
+	if t.p.partialTruncate {
+		c.epoch, c.next = -1, afterEnd
+	}
 	if t.p.replaceWaits {
 		for _, f := range in.flushes {
 			if f.seq <= m && f.seq > t.dataFloor(in) {
@@ -76,13 +79,13 @@ func epochAt(in *inodeCells, m int) (epoch, next int) {
 
 // contexts gives every context that is legal whatever the names are. Prefix profiles use contextAt instead.
 func (t *tracker) contexts(in *inodeCells) []context {
-	if t.p.cutReturns {
+	if t.p.partialTruncate {
 		return []context{{epoch: -1, next: afterEnd, at: -1, meta: -1}}
 	}
 	var cs []context
 	first, next := epochAt(in, t.dataFloor(in))
 	for _, tr := range in.truncs {
-		if tr.seq > t.dataFloor(in) && (len(cs) == 0 || true) {
+		if tr.seq > t.dataFloor(in) {
 			cs = append(cs, context{epoch: first, next: tr.seq, at: -1, meta: -1})
 			first, next = tr.seq, afterEnd
 		}
@@ -243,6 +246,9 @@ func (t *tracker) blockChoices(in *inodeCells, c context, s sizeChoice, b int64,
 	pages := make([]page, hi-lo)
 	for i := hi - 1; i >= lo; i-- {
 		v := vers[i]
+		if v.cut && v.seq >= c.next {
+			continue // taken away only by a truncate that has not happened
+		}
 		if v.fromBase {
 			v.page = ask().cut(v.lim)
 		}
@@ -252,6 +258,9 @@ func (t *tracker) blockChoices(in *inodeCells, c context, s sizeChoice, b int64,
 	if t.p.tear != TearNone && vis > SectorSize {
 		for i := hi - 1; i > lo; i-- {
 			for j := i - 1; j >= lo; j-- {
+				if vers[i].cut || vers[j].cut && vers[j].seq >= c.next {
+					continue
+				}
 				list.tears(t.p.tear, pages[j-lo], pages[i-lo], vers[j].seq, vers[i].seq)
 			}
 		}

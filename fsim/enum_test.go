@@ -2,9 +2,7 @@ package fsim
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"testing"
 )
 
 // budget gives the everyday count of a randomised test, or the full one.
@@ -23,7 +21,8 @@ type odometer struct {
 	forced map[cellKey]int
 }
 
-func (o *odometer) decide(k cellKey, n, oldest int) int {
+func (o *odometer) decide(k cellKey, v values) int {
+	n, oldest := v.n, v.oldest
 	if n < 2 || oldest < 0 || oldest >= n {
 		panic(fmt.Sprint("bad decision ", k, n, oldest))
 	}
@@ -122,43 +121,4 @@ func shrinkTrace(ops []op, fails func([]op) bool) []op {
 		}
 	}
 	return ops
-}
-
-func TestDecidingEveryCellGivesExactlyTheLegalStates(t *testing.T) {
-	for _, p := range Profiles() {
-		t.Run(p.String(), func(t *testing.T) {
-			t.Parallel()
-			r := rand.New(rand.NewPCG(1, 2))
-			done, states := 0, 0
-			for done < budget(150, 10000) {
-				ops := randomOps(r, 3+r.IntN(9))
-				want := slowStates(p, ops, 60000)
-				if want == nil {
-					continue
-				}
-				got, err := lazyStates(p, ops)
-				if err == nil {
-					err = compareSets(got, want)
-				}
-				if err != nil {
-					short := shrinkTrace(ops, func(o []op) bool {
-						w := slowStates(p, o, 60000)
-						if w == nil {
-							return false
-						}
-						g, err := lazyStates(p, o)
-						return err != nil || compareSets(g, w) != nil
-					})
-					g, e2 := lazyStates(p, short)
-					if e2 == nil {
-						e2 = compareSets(g, slowStates(p, short, 60000))
-					}
-					t.Fatalf("trace %d: %v\n%s%v", done, err, printOps(short), e2)
-				}
-				done++
-				states += len(got)
-			}
-			t.Logf("%d traces, %d states", done, states)
-		})
-	}
 }

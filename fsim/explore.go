@@ -88,13 +88,14 @@ func short(n *big.Int) string {
 
 // Failure is a state that recovery does not survive, or a recovery that cannot be judged.
 type Failure struct {
-	Err     error // what Recover returned, or [ErrRecoveryPanic], [ErrTooManySteps], [ErrNondeterministic], [ErrWrote]
-	Instant int   // the moment of the power cut
-	Acked   []any // what had been acknowledged
-	Token   string
-	picks   []pick
-	history *History
-	disk    *Disk
+	Err      error // what Recover returned, or [ErrRecoveryPanic], [ErrTooManySteps], [ErrNondeterministic], [ErrWrote]
+	Instant  int   // the moment of the power cut
+	Acked    []any // what had been acknowledged
+	Token    string
+	picks    []pick
+	history  *History
+	disk     *Disk
+	explorer *explorer
 }
 
 func (f *Failure) Error() string {

@@ -84,9 +84,11 @@ func (t *tracker) pruneEntry(e *entryCell, floor int) {
 	if i == 0 {
 		return
 	}
-	for _, v := range e.vers[:i] {
+	for x, v := range e.vers[:i] {
 		if v.ino != 0 {
-			t.unref(t.inode(v.ino))
+			in := t.inode(v.ino)
+			in.sure = in.sure || x == 0 && !in.gone
+			t.unref(in)
 		}
 	}
 	e.vers = append(e.vers[:0:0], e.vers[i:]...)
@@ -157,6 +159,12 @@ func (t *tracker) apply(o *op) {
 		t.rises = true
 		t.allSync, t.floorM = t.n, t.n
 		t.dropMarks()
+		for _, d := range t.dirs {
+			for _, e := range d.dirty {
+				t.pruneEntry(e, t.n)
+			}
+			d.dirty = nil
+		}
 	case opSyncFail:
 		if in := t.inode(o.ino); in.failSeq == 0 {
 			in.failSeq, in.failFloor = t.n, in.dataFloor
@@ -188,6 +196,7 @@ func (t *tracker) setEntry(dir Ino, name string, to Ino) {
 		in.nlink--
 		in.lastChange = t.n
 		in.gone = !in.fromBase && in.nlink == 0
+		in.sure = in.sure && !in.gone
 	}
 	if len(e.vers) == 1 {
 		d := t.dirs[dir]
@@ -378,7 +387,7 @@ func (t *tracker) durable(in *inodeCells) bool {
 	if t.isGone(in) {
 		return false
 	}
-	if in.fromBase && len(in.names) == 0 {
+	if in.sure || in.fromBase && len(in.names) == 0 {
 		return true
 	}
 	for _, e := range in.names {

@@ -53,10 +53,16 @@ func (k cellKey) String() string {
 	return strings.Repeat("again ", k.level) + s
 }
 
-// decider picks one of n legal values of a cell: 0 is what it would hold had everything been written back,
-// oldest what it holds if only what was synced survived. It is called once per cell and base, n > 1.
+// values are the legal values of a cell, at least two. Value 0 is what it would hold had everything been written
+// back, oldest what it holds if only what was synced survived. id tells values apart whatever else is decided.
+type values struct {
+	n, oldest int
+	id        func(i int) uint64
+}
+
+// decider picks one of the legal values of a cell. It is called once per cell and base.
 type decider interface {
-	decide(k cellKey, n, oldest int) int
+	decide(k cellKey, v values) int
 }
 
 // lazyBase is one state of a world whose cells are decided when they are first needed. Whatever was decided
@@ -64,6 +70,7 @@ type decider interface {
 type lazyBase struct {
 	w     *world
 	d     decider
+	st    *stack // d, if it is one
 	level int
 	whole bool // every cell is decided
 
@@ -83,6 +90,7 @@ type blockAt struct {
 
 func newLazy(w *world, d decider, level int) *lazyBase {
 	l := &lazyBase{w: w, d: d, level: level}
+	l.st, _ = d.(*stack)
 	if n := len(w.alts); n > 1 {
 		l.alive = make([]uint64, (n+63)/64)
 		for i := range w.alts {
@@ -141,15 +149,44 @@ func (l *lazyBase) cell(c *entryCell) Ino {
 		return c.vers[0].ino
 	}
 	if v, ok := l.ents[c]; ok {
+		l.note(cellKey{kind: cellEntry, ino: c.dir, name: c.name})
 		return v
 	}
 	vals := l.entryValues(c)
 	pick := 0
 	if len(vals) > 1 {
-		pick = l.d.decide(cellKey{level: l.level, kind: cellEntry, ino: c.dir, name: c.name}, len(vals), oldestEntry(c, vals))
+		pick = l.d.decide(cellKey{level: l.level, kind: cellEntry, ino: c.dir, name: c.name},
+			values{len(vals), oldestEntry(c, vals), func(i int) uint64 { return uint64(vals[i]) }})
 	}
 	l.setCell(c, vals[pick])
 	return vals[pick]
+}
+
+// note tells the stack that a cell which was decided before the run is read in it.
+func (l *lazyBase) note(k cellKey) {
+	if l.st != nil {
+		k.level = l.level
+		l.st.note(k)
+	}
+}
+
+// force decides the given cells of this level, in their order, before anybody asks for them.
+func (l *lazyBase) force(keys []cellKey) {
+	for _, k := range keys {
+		if k.level != l.level {
+			continue
+		}
+		switch k.kind {
+		case cellEntry:
+			l.lookup(k.ino, k.name)
+		case cellSize, cellSizeOrigin:
+			l.size(k.ino)
+		case cellBlock, cellBlockOrigin:
+			l.block(k.ino, k.index)
+		case cellMeta:
+			l.meta(k.ino)
+		}
+	}
 }
 
 func (l *lazyBase) setCell(c *entryCell, v Ino) {
@@ -282,7 +319,9 @@ func (l *lazyBase) meta(ino Ino) meta {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v, ok := l.metas[ino]
-	if !ok {
+	if ok {
+		l.note(cellKey{kind: cellMeta, ino: ino})
+	} else {
 		v = l.decideMeta(in)
 		if l.metas == nil {
 			l.metas = map[Ino]metaVer{}
@@ -314,7 +353,8 @@ func (l *lazyBase) decideMeta(in *inodeCells) metaVer {
 	}
 	pick := 0
 	if len(vals) > 1 {
-		pick = l.d.decide(cellKey{level: l.level, kind: cellMeta, ino: in.ino}, len(vals), oldestBy(vals, metaSeq))
+		pick = l.d.decide(cellKey{level: l.level, kind: cellMeta, ino: in.ino},
+			values{len(vals), oldestBy(vals, metaSeq), func(i int) uint64 { return metaDigest(0, vals[i].meta)[0] }})
 	}
 	l.keepContexts(in, ic, func(x int32) bool {
 		return slices.ContainsFunc(l.w.t.metaChoices(in, ic.list[x]), func(v metaVer) bool {

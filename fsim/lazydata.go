@@ -11,6 +11,8 @@ func concrete(b base) bool {
 // sizeOf decides the size of in.
 func (l *lazyBase) sizeOf(in *inodeCells) sizeChoice {
 	if s, ok := l.lens[in.ino]; ok {
+		l.note(cellKey{kind: cellSize, ino: in.ino})
+		l.note(cellKey{kind: cellSizeOrigin, ino: in.ino})
 		return s
 	}
 	var s sizeChoice
@@ -19,7 +21,7 @@ func (l *lazyBase) sizeOf(in *inodeCells) sizeChoice {
 		if vals := l.w.sizes(in, ic, 0, nil); len(vals) == 1 {
 			return vals[0]
 		} else {
-			s = vals[l.d.decide(cellKey{level: l.level, kind: cellSize, ino: in.ino}, len(vals), oldestBy(vals, choiceSeq))]
+			s = vals[l.d.decide(cellKey{level: l.level, kind: cellSize, ino: in.ino}, sizeValues(vals))]
 		}
 	} else {
 		s = l.decideSize(in, ic)
@@ -29,6 +31,14 @@ func (l *lazyBase) sizeOf(in *inodeCells) sizeChoice {
 	}
 	l.lens[in.ino] = s
 	return s
+}
+
+func sizeValues(vals []sizeChoice) values {
+	return values{len(vals), oldestBy(vals, choiceSeq), func(i int) uint64 { return uint64(vals[i].size) }}
+}
+
+func blockValues(vals []choice) values {
+	return values{len(vals), oldestBlock(vals), func(i int) uint64 { return vals[i].digest[0] }}
 }
 
 func choiceSeq(s sizeChoice) int { return s.seq }
@@ -41,7 +51,7 @@ func (l *lazyBase) decideSize(in *inodeCells, ic *inodeContexts) sizeChoice {
 	if !concrete(l.w.t.base) && !l.w.t.p.partialTruncate && len(in.sizes) > 1 && in.sizes[0].fromBase {
 		vals := l.sizeValues(in, ic, func() int64 { return opaque })
 		if len(vals) > 1 && slices.ContainsFunc(vals, isOpaque) {
-			pick := l.d.decide(cellKey{level: l.level, kind: cellSizeOrigin, ino: in.ino}, len(vals), oldestBy(vals, choiceSeq))
+			pick := l.d.decide(cellKey{level: l.level, kind: cellSizeOrigin, ino: in.ino}, sizeValues(vals))
 			s := vals[pick]
 			l.keepContexts(in, ic, func(x int32) bool {
 				return slices.ContainsFunc(l.w.t.sizeChoices(in, ic.list[x], func() int64 { return opaque }),
@@ -56,7 +66,7 @@ func (l *lazyBase) decideSize(in *inodeCells, ic *inodeContexts) sizeChoice {
 	vals := l.sizeValues(in, ic, ask)
 	pick := 0
 	if len(vals) > 1 {
-		pick = l.d.decide(cellKey{level: l.level, kind: cellSize, ino: in.ino}, len(vals), oldestBy(vals, choiceSeq))
+		pick = l.d.decide(cellKey{level: l.level, kind: cellSize, ino: in.ino}, sizeValues(vals))
 	}
 	l.keepContexts(in, ic, func(x int32) bool { return findSize(l.w.sizes(in, ic, int(x), ask), vals[pick].size) != nil })
 	return vals[pick]
@@ -99,6 +109,8 @@ func (l *lazyBase) block(ino Ino, b int64) page {
 	}
 	at := blockAt{ino, b}
 	if p, ok := l.blks[at]; ok {
+		l.note(cellKey{kind: cellBlock, ino: ino, index: b})
+		l.note(cellKey{kind: cellBlockOrigin, ino: ino, index: b})
 		return p
 	}
 	p := l.decideBlock(in, s, b)
@@ -128,7 +140,7 @@ func (l *lazyBase) decideBlock(in *inodeCells, s sizeChoice, b int64) page {
 	vals := l.blockValues(in, ic, s, b, ask)
 	pick := 0
 	if len(vals) > 1 {
-		pick = l.d.decide(cellKey{level: l.level, kind: cellBlock, ino: in.ino, index: b}, len(vals), oldestBlock(vals))
+		pick = l.d.decide(cellKey{level: l.level, kind: cellBlock, ino: in.ino, index: b}, blockValues(vals))
 	}
 	l.keepBlock(in, ic, s, b, vals[pick].digest, ask)
 	return vals[pick].page
@@ -156,11 +168,15 @@ func (l *lazyBase) blockOrigin(in *inodeCells, ic *inodeContexts, s sizeChoice, 
 	for i := hi - 1; i >= first; i-- {
 		list.add(choice{page: vers[i].page.cut(vis), seq: vers[i].seq})
 	}
-	if n := len(list.out); true {
-		pick := l.d.decide(cellKey{level: l.level, kind: cellBlockOrigin, ino: in.ino, index: b}, n+1, n)
-		if pick < n {
-			return list.out[pick], true
+	n := len(list.out)
+	origin := values{n + 1, n, func(i int) uint64 {
+		if i == n {
+			return ^uint64(0)
 		}
+		return list.out[i].digest[0]
+	}}
+	if pick := l.d.decide(cellKey{level: l.level, kind: cellBlockOrigin, ino: in.ino, index: b}, origin); pick < n {
+		return list.out[pick], true
 	}
 	all := l.blockValues(in, ic, s, b, func() page { return l.w.t.base.block(in.ino, b) })
 	rest := slices.DeleteFunc(slices.Clone(all), func(c choice) bool { return list.seen[c.digest] })
@@ -169,7 +185,7 @@ func (l *lazyBase) blockOrigin(in *inodeCells, ic *inodeContexts, s sizeChoice, 
 	}
 	pick := 0
 	if len(rest) > 1 {
-		pick = l.d.decide(cellKey{level: l.level, kind: cellBlock, ino: in.ino, index: b}, len(rest), oldestBlock(rest))
+		pick = l.d.decide(cellKey{level: l.level, kind: cellBlock, ino: in.ino, index: b}, blockValues(rest))
 	}
 	return rest[pick], true
 }

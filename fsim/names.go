@@ -35,16 +35,22 @@ func (s *search) get(e *entryCell) (Ino, bool) {
 }
 
 // visible says whether the directory can be reached by names that have a value.
-func (s *search) visible(dir Ino) bool {
+func (s *search) visible(dir Ino) bool { return s.leadsTo(dir, len(s.l.w.t.inodes)) }
+
+// leadsTo follows at most steps names upwards: entries taken one by one may make a ring.
+func (s *search) leadsTo(dir Ino, steps int) bool {
 	if dir == rootIno {
 		return true
+	}
+	if steps == 0 {
+		return false
 	}
 	in := s.l.w.peek(dir)
 	if in == nil || in.fromBase && len(in.names) == 0 {
 		return true
 	}
 	for _, e := range in.names {
-		if v, ok := s.get(e); ok && v == dir && s.visible(e.dir) {
+		if v, ok := s.get(e); ok && v == dir && s.leadsTo(e.dir, steps-1) {
 			return true
 		}
 	}

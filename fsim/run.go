@@ -102,7 +102,7 @@ func (e *explorer) once(w *world, st *stack) *Failure {
 	if err == nil {
 		return nil
 	}
-	f := &Failure{Err: err, Instant: w.t.n, Acked: w.t.acks, picks: st.picks(), history: e.h, disk: e.disk}
+	f := &Failure{Err: err, Instant: w.t.n, Acked: w.t.acks, picks: st.picks(), history: e.h, disk: e.disk, explorer: e}
 	tok := token{profile: e.h.p, instant: w.t.n, hash: w.t.hash, picks: f.picks}
 	f.Token = tok.String()
 	return f
@@ -127,7 +127,8 @@ func (e *explorer) recoverOn(w *world, d decider, acks []any, level int) error {
 	})
 	j := 0
 	if len(at) > 0 {
-		j = d.decide(cellKey{level: level + 1, kind: cellInstant}, len(at)+1, 0)
+		j = d.decide(cellKey{level: level + 1, kind: cellInstant},
+			values{len(at) + 1, 0, func(i int) uint64 { return uint64(i) }})
 	}
 	if j == 0 {
 		return nil
@@ -148,6 +149,12 @@ var quiet = &Options{NoTrace: true}
 // mount gives a disk on the state of w that d decides, with a history if that is needed.
 func (e *explorer) mount(w *world, d decider, level int) (*Disk, *History, *lazyBase) {
 	l := newLazy(w, d, level)
+	switch d := d.(type) {
+	case *stack:
+		d.force(l)
+	case *follower:
+		l.force(d.keys)
+	}
 	if level >= e.o.Depth && !e.o.LookOnly {
 		return newDisk(e.h.p, l, nil, quiet), nil, l
 	}

@@ -24,6 +24,7 @@ type slow struct {
 	floorD map[Ino]int
 	floorS map[Ino]map[int]bool // times whose data a failed sync has spoilt
 	floorA map[Ino]int          // metadata
+	sure   map[Ino]bool         // was durable, and linked ever since
 	all    int
 	limit  int
 	out    map[string]bool
@@ -32,13 +33,23 @@ type slow struct {
 // slowStates gives all states after ops, or nil if they are more than limit combinations.
 func slowStates(p *Profile, ops []op, limit int) map[string]bool {
 	s := &slow{rules: p.rules, ops: ops, kind: map[Ino]fs.FileMode{rootIno: fs.ModeDir}, born: map[Ino]int{},
-		floorE: map[holder]int{}, floorD: map[Ino]int{}, floorS: map[Ino]map[int]bool{}, floorA: map[Ino]int{},
+		floorE: map[holder]int{}, floorD: map[Ino]int{}, floorS: map[Ino]map[int]bool{}, floorA: map[Ino]int{}, sure: map[Ino]bool{},
 		limit: limit, out: map[string]bool{}}
 	s.ents = []map[holder]Ino{{}}
 	s.data, s.metas = []map[Ino][]byte{{}}, []map[Ino]meta{{}}
 	s.alloc = []map[Ino]map[int]bool{{}}
 	for i := range ops {
 		s.step(i+1, &ops[i])
+		linked := map[Ino]bool{}
+		for _, c := range s.cells(i + 1) {
+			s.sure[s.ents[s.floor(c)][c]] = true
+			linked[s.ents[i+1][c]] = true
+		}
+		for ino := range s.sure {
+			if !linked[ino] {
+				delete(s.sure, ino)
+			}
+		}
 	}
 	if s.order == namesPrefix {
 		for m := max(s.floorM, s.all); m <= len(ops); m++ {
@@ -196,7 +207,7 @@ func (s *slow) durable(ino Ino, t int) bool {
 	if ino == rootIno {
 		return true
 	}
-	linked, sure := false, false
+	linked, sure := false, s.sure[ino]
 	for _, c := range s.cells(t) {
 		linked = linked || s.ents[t][c] == ino
 		sure = sure || s.ents[s.floor(c)][c] == ino
@@ -414,10 +425,10 @@ func (s *slow) contents(ino Ino, m int) []string {
 		switch {
 		case m >= 0 && (from > m || to <= m):
 			continue // not the truncate that prefix m ends with
-		case m < 0 && to <= max(s.floorD[ino], s.all) && !s.cutReturns:
+		case m < 0 && to <= max(s.floorD[ino], s.all):
 			continue // the next truncate is durable
 		}
-		if m < 0 && s.cutReturns {
+		if s.partialTruncate {
 			from, to = -1, now+1
 		}
 		s.inEpoch(ino, m, from, to, &out)
@@ -551,7 +562,7 @@ func (s *slow) withSize(ino Ino, m, from, to, size, need int, out *[]string) {
 func (s *slow) block(ino Ino, m, from, to, b, vis, wait int) []string {
 	now := len(s.ops)
 	lo, hi := s.guaranteed(ino, func(t int) string { return fmt.Sprint(s.blockTime(ino, b, t)) }), now
-	if from >= 0 {
+	if from >= 0 && !s.cutReturns {
 		for t := s.born[ino] + 1; t <= now; t++ {
 			o := &s.ops[t-1]
 			if o.kind != opTruncate || o.ino != ino || o.size > int64(b)*BlockSize {
@@ -576,8 +587,17 @@ func (s *slow) block(ino Ino, m, from, to, b, vis, wait int) []string {
 			out = append(out, v)
 		}
 	}
+	// A truncate takes a block away without writing it: that is seen only once the truncate has happened, and
+	// tears nothing.
+	taken := func(t int) bool {
+		o := &s.ops[max(s.blockTime(ino, b, t), 1)-1]
+		return o.ino == ino && o.kind == opTruncate && o.size <= int64(b)*BlockSize
+	}
+	future := func(t int) bool { return from >= 0 && taken(t) && s.blockTime(ino, b, t) >= to }
 	for t := lo; t <= hi; t++ {
-		add(s.slice(ino, b, t)[:vis])
+		if !future(t) {
+			add(s.slice(ino, b, t)[:vis])
+		}
 	}
 	writes := 0
 	for t := lo; t <= hi; t++ {
@@ -586,7 +606,7 @@ func (s *slow) block(ino Ino, m, from, to, b, vis, wait int) []string {
 			if s.blockTime(ino, b, u) != s.blockTime(ino, b, t) {
 				writes++
 			}
-			for cut := SectorSize; cut < vis && s.tear != TearNone; cut += SectorSize {
+			for cut := SectorSize; cut < vis && !taken(u) && !future(t) && s.tear != TearNone; cut += SectorSize {
 				add(y[:cut] + x[cut:])
 				add(x[:cut] + y[cut:])
 			}

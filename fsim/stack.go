@@ -8,13 +8,15 @@ import (
 // stack walks depth-first through the outcomes of decisions that are only known once they are asked for.
 // Outcomes are keyed by cell: a run that asks in another order meets the same decisions.
 type stack struct {
-	mu    sync.Mutex
-	trail []decision
-	at    map[cellKey]int
-	used  int // decisions of trail that this run has asked for
-	fresh int // length of trail when the run began
-	lean  Extreme
-	odd   error // decisions did not match the runs before: the run is not deterministic
+	mu      sync.Mutex
+	trail   []decision
+	at      map[cellKey]int
+	fresh   int       // length of trail when the run began
+	unseen  int       // decisions among those that this run has not asked for
+	forcing bool      // decisions are asked for ahead of the run
+	keys    []cellKey // scratch
+	lean    Extreme
+	odd     error // decisions did not match the runs before: the run is not deterministic
 }
 
 type decision struct {
@@ -23,6 +25,7 @@ type decision struct {
 	prefer int // the outcome that the extreme wants
 	tried  int // outcomes gone through, the preferred one first
 	n      int
+	id     uint64
 	seen   bool
 	last   bool // further outcomes are somebody else's
 }
@@ -40,26 +43,63 @@ func (d *decision) nth(i int) int {
 	return i
 }
 
-func (s *stack) decide(k cellKey, n, oldest int) int {
+func (s *stack) decide(k cellKey, v values) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if i, ok := s.at[k]; ok {
 		d := &s.trail[i]
-		if d.n != n && s.odd == nil {
-			s.odd = fmt.Errorf("%v had %d legal values and now has %d: %w", k, d.n, n, ErrNondeterministic)
+		if d.n != v.n && s.odd == nil {
+			s.odd = fmt.Errorf("%v had %d legal values and now has %d: %w", k, d.n, v.n, ErrNondeterministic)
 		}
-		if !d.seen {
-			d.seen = true
-			s.used++
-		}
-		return min(d.pick, n-1)
+		d.pick = min(d.pick, v.n-1)
+		d.id = v.id(d.pick)
+		s.mark(d)
+		return d.pick
 	}
-	d := decision{key: k, prefer: s.lean.prefers(k, oldest), n: n, seen: true}
+	d := decision{key: k, prefer: s.lean.prefers(k, v.oldest), n: v.n, seen: true}
 	d.pick = d.prefer
+	d.id = v.id(d.pick)
 	s.at[k] = len(s.trail)
 	s.trail = append(s.trail, d)
-	s.used++
 	return d.pick
+}
+
+// note marks a decision of an earlier run as asked for in this one too.
+func (s *stack) note(k cellKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unseen > 0 {
+		if i, ok := s.at[k]; ok {
+			s.mark(&s.trail[i])
+		}
+	}
+}
+
+func (s *stack) mark(d *decision) {
+	if !d.seen && !s.forcing {
+		d.seen = true
+		s.unseen--
+	}
+}
+
+// force makes l follow the decisions of earlier runs before anybody reads it. Which values are legal depends
+// on what was decided before, and goroutines may read in another order than last time.
+func (s *stack) force(l *lazyBase) {
+	s.mu.Lock()
+	if s.fresh == 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.keys = s.keys[:0]
+	for i := range s.trail[:s.fresh] {
+		s.keys = append(s.keys, s.trail[i].key)
+	}
+	s.forcing = true
+	s.mu.Unlock()
+	l.force(s.keys)
+	s.mu.Lock()
+	s.forcing = false
+	s.mu.Unlock()
 }
 
 // missed names a decision that was forced on this run and never asked for, or is nil.
@@ -67,7 +107,7 @@ func (s *stack) missed() error {
 	if s.odd != nil {
 		return s.odd
 	}
-	if s.used == len(s.trail) {
+	if s.unseen == 0 {
 		return nil
 	}
 	for i := range s.trail[:s.fresh] {
@@ -115,7 +155,7 @@ func (s *stack) rewind() {
 	for i := range s.trail {
 		s.trail[i].seen = false
 	}
-	s.used, s.fresh = 0, len(s.trail)
+	s.fresh, s.unseen = len(s.trail), len(s.trail)
 }
 
 // picks gives the decisions of this run that are not the kept ones, in the order in which they were taken.
@@ -125,7 +165,7 @@ func (s *stack) picks() []pick {
 	var out []pick
 	for _, d := range s.trail {
 		if d.pick != 0 && d.seen {
-			out = append(out, pick{d.key, d.pick})
+			out = append(out, pick{d.key, d.id})
 		}
 	}
 	return out

@@ -184,6 +184,9 @@ func (c *Crash) All() iter.Seq[*State] {
 func (c *Crash) settle(d decider) *State {
 	note := &noting{decider: d}
 	l := newLazy(c.w, note, 0)
+	if f, ok := d.(*follower); ok {
+		l.force(f.keys)
+	}
 	s := &State{crash: c, lazy: l, digest: digestOf(l)}
 	s.picks = note.picks
 	l.d, l.whole = kept{}, true
@@ -249,12 +252,12 @@ func (e Extreme) prefers(k cellKey, oldest int) int {
 	return oldest
 }
 
-func (e Extreme) decide(k cellKey, _, oldest int) int { return e.prefers(k, oldest) }
+func (e Extreme) decide(k cellKey, v values) int { return e.prefers(k, v.oldest) }
 
 // kept decides everything as if it had been written back.
 type kept struct{}
 
-func (kept) decide(cellKey, int, int) int { return 0 }
+func (kept) decide(cellKey, values) int { return 0 }
 
 // Extreme gives the named state.
 func (c *Crash) Extreme(e Extreme) *State { return c.settle(e) }
@@ -286,9 +289,9 @@ type flipper struct {
 	rate float64
 }
 
-func (f *flipper) decide(k cellKey, n, oldest int) int {
+func (f *flipper) decide(k cellKey, v values) int {
 	if f.rate > 0 && f.r.Float64() < f.rate {
-		return f.r.IntN(n)
+		return f.r.IntN(v.n)
 	}
-	return f.e.prefers(k, oldest)
+	return f.e.prefers(k, v.oldest)
 }

@@ -21,9 +21,10 @@ const tokenVersion = "fsim1"
 
 // A token is one line, fields separated by colons: the version, the profile, i and the instant, h and a hash of
 // the history up to there, and the state. The state is # and its index in base 36, or the decisions in which it
-// differs from [Kept], separated by semicolons. Each is a cell and the number of its value:
+// differs from [Kept], separated by semicolons. Each is a cell and its value in base 36: of an entry the inode, or
+// 0, of a size the bytes, of a block and of metadata a hash:
 //
-//	e<directory>/<name>=2   s<inode>=1   b<inode>.<block>=3   m<inode>=1
+//	e<directory>/<name>=2   s<inode>=34g   b<inode>.<block>=1f2z…   m<inode>=9k…
 //
 // S, B and i stand for the origin of a size and a block, and for a second instant; a leading 1~ says that the
 // decision was taken after one more crash.
@@ -35,10 +36,10 @@ type token struct {
 	picks   []pick
 }
 
-// pick is a decision that is not the preferred one.
+// pick is a decision that is not the kept one: a cell, and the id of its value.
 type pick struct {
 	key cellKey
-	val int
+	id  uint64
 }
 
 const cellLetters = " esbmSBi"
@@ -121,7 +122,7 @@ func (t *token) String() string {
 		if i > 0 {
 			state += ";"
 		}
-		state += p.key.token() + "=" + strconv.Itoa(p.val)
+		state += p.key.token() + "=" + strconv.FormatUint(p.id, 36)
 	}
 	return fmt.Sprintf("%s:%s:i%d:h%016x:%s", tokenVersion, t.profile, t.instant, t.hash, state)
 }
@@ -166,8 +167,8 @@ func parseToken(s string) (*token, error) {
 		if err != nil {
 			return bad(p, err.Error()+" in")
 		}
-		v, err := parseCount(val)
-		if err != nil || v == 0 {
+		v, err := strconv.ParseUint(val, 36, 64)
+		if err != nil {
 			return bad(p, "no value in")
 		}
 		t.picks = append(t.picks, pick{k, v})
@@ -228,29 +229,36 @@ func (h *History) State(text string) (*State, error) {
 
 // follower takes given decisions, and everything else as [Kept] does.
 type follower struct {
-	want map[cellKey]int
+	keys []cellKey
+	want map[cellKey]uint64
 	used map[cellKey]bool
 	odd  error
 }
 
 func newFollower(picks []pick) *follower {
-	f := &follower{want: map[cellKey]int{}, used: map[cellKey]bool{}}
+	f := &follower{want: map[cellKey]uint64{}, used: map[cellKey]bool{}}
 	for _, p := range picks {
-		f.want[p.key] = p.val
+		f.want[p.key] = p.id
+		f.keys = append(f.keys, p.key)
 	}
 	return f
 }
 
-func (f *follower) decide(k cellKey, n, _ int) int {
-	v := f.want[k]
-	f.used[k] = true
-	if v >= n {
-		if f.odd == nil {
-			f.odd = fmt.Errorf("%w: %v has %d values, not %d", ErrStaleToken, k, n, v+1)
-		}
+func (f *follower) decide(k cellKey, v values) int {
+	id, ok := f.want[k]
+	if !ok {
 		return 0
 	}
-	return v
+	f.used[k] = true
+	for i := 0; i < v.n; i++ {
+		if v.id(i) == id {
+			return i
+		}
+	}
+	if f.odd == nil {
+		f.odd = fmt.Errorf("%w: %v cannot hold what the token says", ErrStaleToken, k)
+	}
+	return 0
 }
 
 // done says whether every decision was asked for.
@@ -277,10 +285,10 @@ type noting struct {
 	picks []pick
 }
 
-func (n *noting) decide(k cellKey, of, oldest int) int {
-	v := n.decider.decide(k, of, oldest)
-	if v != 0 {
-		n.picks = append(n.picks, pick{k, v})
+func (n *noting) decide(k cellKey, v values) int {
+	i := n.decider.decide(k, v)
+	if i != 0 {
+		n.picks = append(n.picks, pick{k, v.id(i)})
 	}
-	return v
+	return i
 }

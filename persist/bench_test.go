@@ -37,7 +37,7 @@ func counters(p persist.Policy, inbox int, ready chan struct{}) *persist.Kind[co
 	})
 }
 
-func spawnCounter(b *testing.B, p persist.Policy, store persist.Store, ready chan struct{}) (*actor.Engine, *actor.PID) {
+func spawnCounter(b *testing.B, p persist.Policy, store persist.Store, ready chan struct{}) (*persist.System, *actor.PID) {
 	b.Helper()
 	k := counters(p, 1024, ready)
 	sys := systemOn(b, store, &persist.Options{Kinds: persist.Kinds{k}})
@@ -45,7 +45,7 @@ func spawnCounter(b *testing.B, p persist.Policy, store persist.Store, ready cha
 	if err != nil {
 		b.Fatal(err)
 	}
-	return sys.Engine(), pid
+	return sys, pid
 }
 
 // BenchmarkMessage is the way of one message that saves nothing, with bare
@@ -73,13 +73,11 @@ func BenchmarkMessage(b *testing.B) {
 		pid := e.Spawn(func() actor.Receiver { return &counter{last: ready} }, "counter", actor.WithInboxSize(1024))
 		flow(b, e, pid, ready)
 	})
-	for name, p := range map[string]persist.Policy{"OnStop": persist.OnStop(), "EveryMessages": persist.EveryMessages(1 << 40)} {
-		b.Run("actor=persistent-"+name, func(b *testing.B) {
-			ready := make(chan struct{}, 1)
-			e, pid := spawnCounter(b, p, storetest.NewMemory(""), ready)
-			flow(b, e, pid, ready)
-		})
-	}
+	b.Run("actor=persistent", func(b *testing.B) {
+		ready := make(chan struct{}, 1)
+		sys, pid := spawnCounter(b, persist.EveryMessages(1<<40), storetest.NewMemory(""), ready)
+		flow(b, sys.Engine(), pid, ready)
+	})
 }
 
 // BenchmarkReceive is the part of that way which differs: the call that the
@@ -226,12 +224,7 @@ func BenchmarkDurable(b *testing.B) {
 	const batch = 100
 	b.Run("save=Always", func(b *testing.B) {
 		ready := make(chan struct{}, 1)
-		k := counters(persist.Always(), 1024, ready)
-		sys := systemOn(b, slow{storetest.NewMemory("")}, &persist.Options{Kinds: persist.Kinds{k}})
-		pid, err := k.Spawn(context.Background(), sys, "c", nil)
-		if err != nil {
-			b.Fatal(err)
-		}
+		sys, pid := spawnCounter(b, persist.Always(), slow{storetest.NewMemory("")}, ready)
 		for b.Loop() {
 			for range batch - 1 {
 				sys.Engine().Send(pid, add(1))

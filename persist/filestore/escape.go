@@ -38,7 +38,7 @@ func escapeSegment(seg string) string {
 	if plain && seg[0] != '.' && seg[len(seg)-1] != '.' && !isDevice(seg) {
 		return seg
 	}
-	device := isDevice(strings.ToLower(seg))
+	device := isDevice(seg)
 	b := make([]byte, 0, 2*len(seg))
 	for i := 0; i < len(seg); i++ {
 		c := seg[i]
@@ -59,7 +59,7 @@ func isPlain(c byte) bool {
 	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
 }
 
-// isDevice says whether Windows takes the lower-case name for a device.
+// isDevice says whether Windows takes the name, which is in lower case, for a device.
 func isDevice(name string) bool {
 	stem, _, _ := strings.Cut(name, ".")
 	switch stem {

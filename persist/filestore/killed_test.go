@@ -11,12 +11,16 @@ import (
 // effect any more, and all fail. What was done stays, synced or not.
 type killed struct {
 	afero.Fs
-	left int
+	left   int
+	before func() // if set, runs before each call
 }
 
 var errKilled = errors.New("killed")
 
 func (k *killed) call() error {
+	if k.before != nil {
+		k.before()
+	}
 	if k.left--; k.left < 0 {
 		return errKilled
 	}

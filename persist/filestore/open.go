@@ -139,9 +139,6 @@ func (s *Store) prepareControl(fsys afero.Fs, marked bool) error {
 			return err
 		}
 	}
-	if err := owner.SyncDir(fsys, s.control()); err != nil {
-		return err
-	}
 	if err := s.recover(fsys); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
@@ -203,6 +200,11 @@ func (s *Store) takeOver(fsys afero.Fs, folder string) error {
 	for range maxTakeOver {
 		names, exists, err := readFolder(fsys, folder)
 		if err != nil || !exists {
+			return err
+		}
+		// An intent may be visible and not durable, and must be before the first
+		// of its changes is.
+		if err := owner.SyncDir(fsys, folder); err != nil {
 			return err
 		}
 		slices.Sort(names)

@@ -64,6 +64,7 @@ type directory struct {
 	parent  *inode            // itself for the root
 	entries map[string]*inode // nil value: known to be absent, while lazy
 	lazy    bool              // names without an entry are the base's to tell
+	gone    bool              // it was removed
 }
 
 func (i *inode) isDir() bool     { return i.dir != nil }

@@ -220,6 +220,7 @@ func (d *Disk) unname(dir *inode, name string, i *inode) {
 	if i.isDir() {
 		i.nlink--
 		dir.nlink--
+		i.dir.gone = true
 		d.last = lastDir{}
 	}
 	if d.rec != nil {
@@ -374,6 +375,7 @@ func (d *Disk) move(a, b spot) {
 		b.node.nlink--
 		b.node.ctime = d.now()
 		if b.node.isDir() {
+			b.node.dir.gone = true
 			b.node.nlink--
 			b.dir.nlink--
 		}

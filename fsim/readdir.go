@@ -41,7 +41,11 @@ func (f *File) readdir(n int, visit func(name string) bool) error {
 					c.N++
 				}
 			}
-			if n > 0 && c.N == 0 && !c.failed() {
+			switch short := n <= 0 || c.N < int64(n); {
+			case c.failed():
+			case f.i.dir.gone && short: // there is nothing to read on from
+				c.err = errNoEntry
+			case n > 0 && c.N == 0:
 				c.err = io.EOF
 			}
 		}

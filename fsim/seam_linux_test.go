@@ -9,6 +9,7 @@ import (
 	"os"
 	"sort"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -433,6 +434,28 @@ func TestMemoryGrowsWithWhatIsWritten(t *testing.T) {
 		must(t, err)
 		if (k+1)%250_000 == 0 {
 			t.Logf("%7d appends of 100 bytes: heap %4d MiB, %v", k+1, heapMiB(), time.Since(start).Round(time.Millisecond))
+		}
+	}
+}
+
+func TestSysIsTheKernelsStructure(t *testing.T) {
+	d := New(Linux)
+	write(t, d, "/f", "12345")
+	must(t, d.Link("/f", "/g"))
+	must(t, d.Chown("/f", 7, 8))
+	must(t, d.Chmod("/f", 0o640|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky))
+	must(t, d.Chtimes("/f", time.Unix(3, 4), time.Unix(5, 6)))
+	must(t, d.SymlinkIfPossible("f", "/s"))
+	for name, mode := range map[string]uint32{"/f": syscall.S_IFREG | 0o7640, "/s": syscall.S_IFLNK | 0o777, "/": syscall.S_IFDIR | 0o755} {
+		fi, _, err := d.LstatIfPossible(name)
+		must(t, err)
+		ino, links, _ := Inode(fi)
+		st := fi.Sys().(*syscall.Stat_t)
+		if uint64(st.Ino) != ino || int(st.Nlink) != links || st.Mode != mode || st.Size != fi.Size() {
+			t.Errorf("%s: %+v", name, st)
+		}
+		if name == "/f" && (st.Uid != 7 || st.Gid != 8 || st.Atim.Nsec != 4 || st.Mtim.Sec != 5 || links != 2) {
+			t.Errorf("%s: %+v", name, st)
 		}
 	}
 }

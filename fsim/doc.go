@@ -1,0 +1,36 @@
+// Package fsim is a simulated disk behind [afero.Fs] that knows what a power
+// cut may legally leave of it on ext4, XFS, btrfs or bare POSIX.
+//
+// Make a [Disk] with [New], hand it to any code that runs on afero, and ask
+// what it may hold after a crash, or let [Explore] run that code's recovery on
+// every such state.
+//
+// # A faithful filesystem
+//
+// A disk behaves as package os shows a local filesystem of Linux to behave:
+// inodes with several names, handles that outlive their names, sparse files,
+// O_APPEND and O_EXCL, symlinks, permissions, and errors with the kernel's
+// number in the same wrapping and with the same text. Tests hold it to that,
+// call by call, beside the kernel's own. It differs in this:
+//
+//   - names in a directory are listed in sorted order, all as of the first read;
+//   - reading does not change access times; times come from the disk's clock;
+//   - reading the names of a closed directory is [io/fs.ErrClosed] too;
+//   - there are no devices, pipes, locks, extended attributes or quotas, and
+//     no data can be found with SEEK_DATA and SEEK_HOLE.
+//
+// Every call is recorded in a trace ([Disk.Trace]), with the name of the caller
+// where it came through [Disk.As].
+//
+// # Faults
+//
+// A [Fault] is a value that prints as one line and parses back: an error at the
+// n-th sync of a path, a torn or lost write, a flipped bit. A sync that fails
+// leaves the file as the kernel leaves it. [Sweep] fails each call of a
+// workload in turn.
+//
+// # The same on every run
+//
+// A disk has no ambient time and no randomness: the same calls give the same
+// results, inode numbers and times on every run, machine and operating system.
+package fsim

@@ -45,7 +45,7 @@ func (e *explorer) missingSync(f *Failure, n *narrator) string {
 	if left == 0 {
 		return "not found within the trials allowed; not every place for a sync was tried"
 	}
-	return "no one or two syncs: what is written over or moved must not be what is still needed"
+	return "no sync, nor two: bytes that are still needed must not be written over"
 }
 
 // remedies lists the syncs worth trying: of the inode whose cell was not as written, and of what else the

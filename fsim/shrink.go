@@ -38,10 +38,7 @@ const (
 
 // try explores a history made of ops. It gives the first failure, and whether everything was covered.
 func (e *explorer) try(ops []op) (*Failure, bool) {
-	h := newRecorder(e.h.p, HistoryFull, nil)
-	for i := range ops {
-		h.record(&ops[i])
-	}
+	h := e.historyOf(ops)
 	o := e.o
 	o.Workers, o.Progress, o.Budget = 1, nil, trialBudget
 	x := &explorer{h: h, disk: e.disk, recover: e.recover, o: o}
@@ -60,14 +57,16 @@ func (e *explorer) try(ops []op) (*Failure, bool) {
 }
 
 // shrinkCalls drops whole calls and acknowledgements from the history of a failure as long as what is left is
-// still right when nothing is lost, and still breaks a promise when something is.
+// still right when nothing is lost, and still breaks the same promise when something is. Syncs stay as long as
+// their file does: to drop one would be to put in a mistake.
 func (e *explorer) shrinkCalls(f *Failure) *Failure {
 	if f.history.base != nil || errors.Is(f.Err, ErrNondeterministic) {
 		return f
 	}
 	ops := f.history.ops()
+	want := f.Err.Error()
 	if f.Instant < len(ops) {
-		if g := e.shorter(ops[:f.Instant]); g != nil {
+		if g := e.shorter(ops[:f.Instant], want); g != nil {
 			ops, f = ops[:f.Instant], g
 		}
 	}
@@ -78,9 +77,12 @@ func (e *explorer) shrinkCalls(f *Failure) *Failure {
 			gs := groups(ops)
 			for end := len(gs); end > 0 && left > 0; end -= size {
 				start := max(0, end-size)
-				less := slices.Concat(slices.Concat(gs[:start]...), slices.Concat(gs[end:]...))
+				less := without(gs, start, end)
+				if len(less) == len(ops) {
+					continue
+				}
 				left--
-				if g := e.shorter(less); g != nil {
+				if g := e.shorter(less, want); g != nil {
 					ops, f, again = less, g, true
 					break
 				}
@@ -105,27 +107,86 @@ func groups(ops []op) [][]op {
 	return out
 }
 
+// without gives the operations of all calls but [start, end), of which it keeps the syncs. Syncs of a file that
+// is not made any more go with it.
+func without(gs [][]op, start, end int) []op {
+	var out []op
+	born := map[Ino]bool{rootIno: true}
+	for x, g := range gs {
+		for i := range g {
+			o := &g[i]
+			sync := o.kind == opFsync || o.kind == opFdatasync || o.kind == opSyncAll || o.kind == opSyncFail
+			if x >= start && x < end && !sync || sync && o.kind != opSyncAll && !born[o.ino] {
+				continue
+			}
+			born[o.ino] = born[o.ino] || o.kind == opInode
+			out = append(out, *o)
+		}
+	}
+	return rebuild(out)
+}
+
 // shorter gives the failure of a reduced history, or nil if it has none or makes no sense.
-func (e *explorer) shorter(ops []op) *Failure {
+func (e *explorer) shorter(ops []op, want string) *Failure {
 	if !sensible(ops) || !e.rightWithoutCut(ops) {
 		return nil
 	}
 	f, _ := e.try(ops)
-	if f != nil && (errors.Is(f.Err, ErrNondeterministic) || errors.Is(f.Err, ErrWrote)) {
+	if f != nil && f.Err.Error() != want {
 		return nil
 	}
 	return f
 }
 
-// rightWithoutCut says whether the recovery is content with ops when all of them reached the medium. A history
-// from which the work was dropped and the acknowledgement kept is not.
+// rightWithoutCut says whether the recovery is content after each acknowledgement and at the end if all of ops
+// reached the medium. A history from which the work was dropped and the acknowledgement kept is not.
 func (e *explorer) rightWithoutCut(ops []op) bool {
 	t := newTracker(e.h.p, nil)
 	for i := range ops {
 		t.apply(&ops[i])
+		if ops[i].kind != opAck && i+1 < len(ops) {
+			continue
+		}
+		l := newLazy(newWorld(t.clone()), kept{}, 0)
+		if e.guarded(newDisk(e.h.p, l, nil, quiet), t.acks) != nil {
+			return false
+		}
 	}
-	l := newLazy(newWorld(t), kept{}, 0)
-	return e.guarded(newDisk(e.h.p, l, nil, quiet), t.acks) == nil
+	return true
+}
+
+// rebuild gives ops with the blocks and sizes that they have when writes before them were dropped.
+func rebuild(ops []op) []op {
+	pages := map[blockAt]page{}
+	sizes := map[Ino]int64{}
+	for i := range ops {
+		o := &ops[i]
+		switch o.kind {
+		case opWrite:
+			at := blockAt{o.ino, o.block}
+			p := page{p: new([BlockSize]byte), n: max(pages[at].n, o.off+o.n)}
+			pages[at].readAt(p.p[:], 0)
+			o.page.readAt(p.p[o.off:o.off+o.n], int(o.off))
+			sizes[o.ino] = max(sizes[o.ino], o.block*BlockSize+int64(o.off+o.n))
+			o.page, o.size, pages[at] = p, sizes[o.ino], p
+		case opTruncate:
+			sizes[o.ino] = o.size
+			for at, p := range pages {
+				if at.ino == o.ino {
+					pages[at] = p.cut(clampLim(o.size - at.b*BlockSize))
+				}
+			}
+		}
+	}
+	return ops
+}
+
+func (e *explorer) historyOf(ops []op) *History {
+	h := newRecorder(e.h.p, HistoryFull, nil)
+	for i := range ops {
+		h.record(&ops[i])
+	}
+	return h
 }
 
 // sensible says whether every operation finds the names and inodes that it needs.

@@ -80,8 +80,8 @@ func (n *narrator) op(o *op) string {
 // call says which call o belongs to.
 func (n *narrator) call(o *op) string {
 	if n.disk != nil && o.kind != opAck {
-		if line := n.disk.traceLine(o.call); line != "" {
-			return line
+		if _, line, ok := strings.Cut(n.disk.traceLine(o.call), " "); ok {
+			return strings.TrimPrefix(line, "- ")
 		}
 	}
 	return n.op(o)

@@ -411,8 +411,9 @@ func unfinished(all tree) (bad []string) {
 var fenced = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
 
 // readmeCodeIsExecuted: each Go block of the README stands, indentation aside,
-// in an Example function or in a program below examples/; and there are exactly
-// two commands to set out with.
+// in a file of Examples or in a program below examples/, and each block of text
+// that is not what a command printed in the Output of an Example; and there are
+// exactly two commands to set out with.
 func readmeCodeIsExecuted(all tree) (bad []string) {
 	readme := all.texts["README.md"]
 	var executed []string
@@ -429,7 +430,8 @@ func readmeCodeIsExecuted(all tree) (bad []string) {
 		code := unindented(block[2])
 		runs := func(s string) bool { return strings.Contains(s, code) }
 		switch {
-		case block[1] == "go" && !slices.ContainsFunc(executed, runs):
+		case block[1] == "text" && strings.HasPrefix(code, "$ "):
+		case (block[1] == "go" || block[1] == "text") && !slices.ContainsFunc(executed, runs):
 			first, _, _ := strings.Cut(code, "\n")
 			bad = append(bad, "README.md: the block that starts with "+first+" is in no Example and no program of examples/")
 		case block[1] == "sh" && strings.HasPrefix(code, "go run ./examples/manager"):
@@ -447,9 +449,12 @@ func isExample(d ast.Decl) bool {
 	return ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Example")
 }
 
+// unindented drops what tells a block in a file from the same block by itself:
+// indentation, and the slashes in front of an Output.
 func unindented(s string) string {
 	var b strings.Builder
 	for line := range strings.Lines(s) {
+		line = strings.TrimPrefix(strings.TrimSpace(line), "//")
 		b.WriteString(strings.TrimSpace(line) + "\n")
 	}
 	return b.String()
@@ -515,7 +520,7 @@ func TestEveryHouseRuleCanFail(t *testing.T) {
 	readme := func(block string) map[string]string {
 		return map[string]string{
 			"README.md":          "```sh\ngo run ./examples/manager\ngo test ./...\n```\n\n" + block,
-			"persist/ex_test.go": "package x\n\nfunc Example() {\n\tspawn()\n}\n",
+			"persist/ex_test.go": "package x\n\nfunc Example() {\n\tspawn()\n\t// Output:\n\t// live\n}\n",
 			"examples/a/main.go": "package main\n\nfunc main() {}\n",
 		}
 	}
@@ -553,6 +558,8 @@ func TestEveryHouseRuleCanFail(t *testing.T) {
 		{"unfinished", "TO" + "DO", file("x.go", doc+"// TO"+"DO: all.\n")},
 		{"readme", "starts with stop()", readme("```go\nstop()\n```\n")},
 		{"readme", "", readme("```go\nspawn()\n```\n")},
+		{"readme", "starts with dead", readme("```text\ndead\n```\n")},
+		{"readme", "", readme("```text\nlive\n```\n\n```text\n$ go run\nwhat it printed\n```\n")},
 		{"readme", "has 3 lines, not 2", file("README.md", "```sh\ngo run ./examples/manager\nmake\ngo test ./...\n```\n")},
 		{"house", "draws fsim, which is not there", house("persist/  actors\nfsim/  a disk\nDESIGN.md")},
 		{"house", "draws persist/y, which is not there", house("persist/  actors\n  y/  more\nDESIGN.md")},

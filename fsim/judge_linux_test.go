@@ -453,3 +453,52 @@ func TestRandomCallsAgreeWithTheKernelForRoot(t *testing.T) {
 func TestRandomCallsAgreeWithTheKernelForOtherUsers(t *testing.T) {
 	judge(t, 1_000_000, deep(400, 50_000), len(judgeUsers))
 }
+
+// What random sequences hardly reach: bounds, each just kept and just broken.
+func TestBoundsAgreeWithTheKernel(t *testing.T) {
+	dir := t.TempDir()
+	disk := NewWith(Linux, &Options{History: HistoryOff})
+	must(t, disk.MkdirAll(dir, 0o755))
+	kernel := afero.NewOsFs()
+	name := strings.Repeat("n", maxName)
+	long := dir + strings.Repeat("/.", (maxPath-len(dir))/2-2)
+	for step, call := range []func(f afero.Fs) error{
+		func(f afero.Fs) error { return afero.WriteFile(f, dir+"/0", []byte("end"), 0o644) },
+		func(f afero.Fs) error { return f.Mkdir(dir+"/"+name, 0o755) },
+		func(f afero.Fs) error { return f.Mkdir(dir+"/"+name+"n", 0o755) },
+		func(f afero.Fs) error { _, err := f.Stat(long); return err },
+		func(f afero.Fs) error { _, err := f.Stat(long + "/."); return err },
+		func(f afero.Fs) error { _, err := f.Stat(long + "/./."); return err },
+		func(f afero.Fs) error { _, err := f.Stat(long + "/././."); return err },
+		func(f afero.Fs) error {
+			for k := 1; k <= maxSymlinks+2; k++ {
+				if err := f.(afero.Linker).SymlinkIfPossible(fmt.Sprint(k-1), fmt.Sprintf("%s/%d", dir, k)); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		func(f afero.Fs) error { _, err := f.Stat(fmt.Sprintf("%s/%d", dir, maxSymlinks)); return err },
+		func(f afero.Fs) error { _, err := f.Stat(fmt.Sprintf("%s/%d", dir, maxSymlinks+1)); return err },
+		func(f afero.Fs) error {
+			return f.(afero.Linker).SymlinkIfPossible(strings.Repeat("x", maxPath-1), dir+"/s")
+		},
+		func(f afero.Fs) error {
+			return f.(afero.Linker).SymlinkIfPossible(strings.Repeat("x", maxPath), dir+"/t")
+		},
+		func(f afero.Fs) error { return f.(afero.Linker).SymlinkIfPossible("", dir+"/t") },
+		func(f afero.Fs) error {
+			h, err := f.OpenFile(dir+"/0", os.O_RDWR, 0)
+			if err != nil {
+				return err
+			}
+			_, err2 := h.Seek(maxFileSize, io.SeekStart)
+			_, err3 := h.Seek(maxFileSize+1, io.SeekStart)
+			return errors.Join(h.Truncate(maxFileSize), h.Truncate(maxFileSize+1), err2, err3, h.Truncate(0), h.Close())
+		},
+	} {
+		if a, b := errText(call(kernel)), errText(call(disk)); a != b {
+			t.Errorf("step %d:\nkernel %.200s\ndisk   %.200s", step, a, b)
+		}
+	}
+}

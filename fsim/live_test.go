@@ -473,3 +473,39 @@ func TestClockAndUmaskOptions(t *testing.T) {
 		t.Error(fi.Mode(), err)
 	}
 }
+
+func TestMovedDirectoryIsNotFoundUnderItsOldName(t *testing.T) {
+	d := New(Linux)
+	must(t, d.MkdirAll("/a/b", 0o755))
+	write(t, d, "/a/b/f", "old")
+	for _, name := range []string{"/a", "/a/b"} {
+		if _, err := d.Stat("/a/b/f"); err != nil { // now it is remembered where /a/b is
+			t.Fatal(err)
+		}
+		must(t, d.Rename(name, "/x"))
+		if _, err := d.Stat("/a/b/f"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is moved: %v", name, err)
+		}
+		must(t, d.Rename("/x", name))
+	}
+}
+
+func TestStickyDirectoryLetsOwnersDelete(t *testing.T) {
+	d := New(Linux)
+	must(t, d.Mkdir("/tmp", 0o777))
+	must(t, d.Chown("/tmp", 1, 1))
+	must(t, d.Chmod("/tmp", 0o777|fs.ModeSticky))
+	for user, want := range map[int]string{0: "ok", 1: "ok", 2: "ok", 3: "EPERM"} {
+		write(t, d.AsUser(2, 2), "/tmp/f", "")
+		if got := ErrnoName(d.AsUser(user, user).Remove("/tmp/f")); got != want {
+			t.Errorf("user %d: %s, want %s", user, got, want)
+		}
+	}
+	must(t, d.Chmod("/", 0o711)) // nobody else writes here
+	if got := ErrnoName(d.AsUser(4, 4, 9).Mkdir("/no", 0o755)); got != "EACCES" {
+		t.Error(got)
+	}
+	must(t, d.Chown("/", 0, 9))
+	must(t, d.Chmod("/", 0o770))
+	must(t, d.AsUser(4, 4, 9).Mkdir("/yes", 0o755))
+}

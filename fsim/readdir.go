@@ -27,8 +27,8 @@ func (f *File) nextNames(c *cmd, n int) []string {
 }
 
 // readdir hands names out in sorted order and gives each to visit, which says
-// whether it counts.
-func (f *File) readdir(n int, visit func(name string) bool) error {
+// whether it counts. To describe entries takes the right to search.
+func (f *File) readdir(n int, describe bool, visit func(name string) bool) error {
 	var c cmd
 	c.Len = int64(n)
 	f.begin(&c, CallReaddir, false)
@@ -36,7 +36,13 @@ func (f *File) readdir(n int, visit func(name string) bool) error {
 		if !f.i.isDir() {
 			c.err = errNotDir
 		} else {
-			for _, name := range f.nextNames(&c, n) {
+			names := f.nextNames(&c, n)
+			if describe && len(names) > 0 {
+				if c.err = f.v.d.may(&f.v, f.i, mayExec); c.err != nil {
+					return c.end("fstatat")
+				}
+			}
+			for _, name := range names {
 				if visit(name) {
 					c.N++
 				}
@@ -62,7 +68,7 @@ func (f *File) readdir(n int, visit func(name string) bool) error {
 // less. The slice is never nil. A handle lists what was there when it began to.
 func (f *File) Readdirnames(n int) ([]string, error) {
 	names := []string{}
-	err := f.readdir(n, func(name string) bool {
+	err := f.readdir(n, false, func(name string) bool {
 		names = append(names, name)
 		return true
 	})
@@ -73,7 +79,7 @@ func (f *File) Readdirnames(n int) ([]string, error) {
 // gone by now is left out.
 func (f *File) Readdir(n int) ([]fs.FileInfo, error) {
 	infos := []fs.FileInfo{}
-	err := f.readdir(n, func(name string) bool {
+	err := f.readdir(n, true, func(name string) bool {
 		fi := f.entryInfo(name)
 		if fi != nil {
 			infos = append(infos, fi)
@@ -86,7 +92,7 @@ func (f *File) Readdir(n int) ([]fs.FileInfo, error) {
 // ReadDir is Readdir for [fs.ReadDirFile].
 func (f *File) ReadDir(n int) ([]fs.DirEntry, error) {
 	entries := []fs.DirEntry{}
-	err := f.readdir(n, func(name string) bool {
+	err := f.readdir(n, false, func(name string) bool {
 		fi := f.entryInfo(name)
 		if fi != nil {
 			entries = append(entries, fi)

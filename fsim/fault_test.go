@@ -476,3 +476,36 @@ func writeAtomically(d afero.Fs, name, content string) error {
 	}
 	return errors.Join(dir.Sync(), dir.Close())
 }
+
+func TestOfTwoFaultsTheFirstStrikesAndBothCount(t *testing.T) {
+	d := faulty(t, Linux, nil)
+	d.SetFaults(mustParse(t, "EIO mkdir"), mustParse(t, "ENOSPC mkdir times=2"), mustParse(t, "EDQUOT mkdir nth=3"))
+	got := ""
+	for k := range 4 {
+		got += ErrnoName(d.Mkdir("/"+string(rune('a'+k)), 0o755)) + " "
+	}
+	if got != "EIO ENOSPC EDQUOT ok " {
+		t.Error(got)
+	}
+}
+
+func TestProbableFaultDrawsTheSameOnEveryRun(t *testing.T) {
+	run := func(text string) (s string) {
+		d := faulty(t, Linux, nil)
+		d.SetFaults(mustParse(t, text))
+		for range 400 {
+			s += ErrnoName(d.Chmod("/", 0o755)) + " "
+		}
+		return s
+	}
+	a, b := run("EIO times=ever p=0.25 seed=1"), run("EIO times=ever p=0.25 seed=2")
+	if a != run("EIO times=ever p=0.25 seed=1") || a == b {
+		t.Error("the draw depends on something else than the seed")
+	}
+	if n := strings.Count(a, "EIO"); n < 70 || n > 130 {
+		t.Errorf("p=0.25 struck %d of 400 calls", n)
+	}
+	if n := strings.Count(run("EIO times=5 p=0.5"), "EIO"); n != 5 {
+		t.Errorf("times=5 struck %d calls", n)
+	}
+}

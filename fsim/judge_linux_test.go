@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 	"syscall"
@@ -368,8 +370,31 @@ func (s *judgeSide) tree(dir string) string {
 	return b.String()
 }
 
-// judge runs n sequences of calls and fails at the first disagreement.
-func judge(t *testing.T, seed uint64, n, users int) {
+// judge runs sequences of calls and fails at the first disagreement.
+func judge(t *testing.T, users int, seeds iter.Seq[uint64]) {
+	dir := judgeDir(t)
+	for seed := range seeds {
+		judgeOne(t, seed, dir, users)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// span are n seeds from first on.
+func span(first uint64, n int) iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		for k := range uint64(n) {
+			if !yield(first + k) {
+				return
+			}
+		}
+	}
+}
+
+// judgeDir returns a directory of the kernel that all users can reach, and binds
+// the test to a thread that may change its user.
+func judgeDir(t *testing.T) string {
 	if os.Getuid() != 0 {
 		t.Skip("the judge changes users, which takes root")
 	}
@@ -378,7 +403,7 @@ func judge(t *testing.T, seed uint64, n, users int) {
 		t.Fatal(e)
 	}
 	old := syscall.Umask(0o022)
-	defer syscall.Umask(old)
+	t.Cleanup(func() { syscall.Umask(old) })
 	dir := t.TempDir()
 	for d := dir; len(d) > 1; d = filepath.Dir(d) {
 		if fi, err := os.Stat(d); err == nil && fi.Mode().Perm()&0o055 != 0o055 {
@@ -387,33 +412,35 @@ func judge(t *testing.T, seed uint64, n, users int) {
 			}
 		}
 	}
-	for k := 0; k < n; k++ {
-		judgeOne(t, seed+uint64(k), dir, users)
-		if t.Failed() {
-			return
-		}
-	}
+	return dir
 }
 
 func judgeOne(t *testing.T, seed uint64, dir string, users int) {
-	top := fmt.Sprintf("%s/s%d", dir, seed)
-	base := top + "/1/2/3/4/5"
+	g := &judgeGen{r: rand.New(rand.NewPCG(seed, 1)), users: users}
+	g.base = fmt.Sprintf("%s/s%d/1/2/3/4/5", dir, seed)
+	steps := func(yield func(judgeStep) bool) {
+		for range 14 {
+			if !yield(g.step()) {
+				return
+			}
+		}
+	}
+	judgeSteps(t, fmt.Sprint("seed ", seed), g.base, steps)
+}
+
+// judgeSteps makes the same calls on both sides.
+func judgeSteps(t *testing.T, name, base string, steps iter.Seq[judgeStep]) {
+	top := strings.TrimSuffix(base, "/1/2/3/4/5")
 	disk := NewWith(Linux, &Options{History: HistoryOff, NoTrace: true})
 	kernel, sim := kernelSide(), diskSide(disk)
 	for _, s := range []*judgeSide{kernel, sim} {
-		if err := s.fs[0].MkdirAll(base, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.fs[0].Chmod(base, 0o777); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.fs[0].MkdirAll(base, 0o755))
+		must(t, s.fs[0].Chmod(base, 0o777))
 	}
 	defer os.RemoveAll(top)
 	defer kernel.closeAll()
-	g := &judgeGen{r: rand.New(rand.NewPCG(seed, 1)), base: base, users: users}
 	var log []string
-	for i := 0; i < 14; i++ {
-		st := g.step()
+	for st := range steps {
 		a, b := kernel.do(st), sim.do(st)
 		log = append(log, st.String()+" = "+a)
 		what := ""
@@ -423,7 +450,7 @@ func judgeOne(t *testing.T, seed uint64, dir string, users int) {
 			what = fmt.Sprintf("kernel tree\n%s\ndisk tree\n%s", x, y)
 		}
 		if what != "" {
-			t.Errorf("seed %d, after\n%s\n%s", seed, strings.ReplaceAll(strings.Join(log, "\n"), base, "@"),
+			t.Errorf("%s, after\n%s\n%s", name, strings.ReplaceAll(strings.Join(log, "\n"), base, "@"),
 				strings.ReplaceAll(what, base, "@"))
 			return
 		}
@@ -447,11 +474,70 @@ func deep(small, big int) int {
 }
 
 func TestRandomCallsAgreeWithTheKernelForRoot(t *testing.T) {
-	judge(t, 1, deep(400, 50_000), 1)
+	judge(t, 1, slices.Values([]uint64{27, 68, 271, 1077, 3869, 10744, 12858, 60753, 208827}))
+	judge(t, 1, span(1, deep(250, 50_000)))
 }
 
 func TestRandomCallsAgreeWithTheKernelForOtherUsers(t *testing.T) {
-	judge(t, 1_000_000, deep(400, 50_000), len(judgeUsers))
+	judge(t, len(judgeUsers), slices.Values([]uint64{1000184, 1000375, 1000436, 1000554, 1010599,
+		1019313, 1020400, 1043174, 1063557, 1089709, 1307757}))
+	judge(t, len(judgeUsers), span(1_000_000, deep(250, 50_000)))
+}
+
+// Sequences that random ones hit too seldom.
+func TestScriptedCallsAgreeWithTheKernel(t *testing.T) {
+	dir := judgeDir(t)
+	for k, steps := range [][]judgeStep{
+		{ // a directory that its mover may not write to
+			{op: "mkdir", user: 1, path: "a", mode: 0o755}, {op: "mkdir", user: 1, path: "b", mode: 0o555},
+			{op: "rename", user: 1, path: "b", path2: "a/b"}, {op: "rename", user: 1, path: "b", path2: "c"},
+			{op: "chmod", user: 1, path: "c", mode: 0o755}, {op: "rename", user: 1, path: "c", path2: "a/b"},
+			{op: "rename", user: 1, path: "a", path2: "a/b/c"},
+		},
+		{ // where an append leaves the offset
+			{op: "create", path: "f", data: "12345"}, {op: "open", path: "f", flag: os.O_RDWR | os.O_APPEND},
+			{op: "f.write", data: "67"}, {op: "f.seek", n: io.SeekCurrent}, {op: "f.seek", off: 1},
+			{op: "f.write"}, {op: "f.seek", n: io.SeekCurrent}, {op: "f.write", data: "8"}, {op: "f.read", n: 9},
+			{op: "f.seek", off: 2}, {op: "f.read", n: 9}, {op: "f.writeat", data: "x"},
+		},
+		{ // setuid and setgid bits at chown, chmod and write
+			{op: "create", user: 1, path: "f"}, {op: "chmod", user: 1, path: "f", mode: 0o755 | fs.ModeSetuid | fs.ModeSetgid},
+			{op: "chown", path: "f", n: -1, off: -1},
+			{op: "chmod", user: 1, path: "f", mode: 0o745 | fs.ModeSetuid | fs.ModeSetgid}, {op: "chown", path: "f", n: -1, off: 32001},
+			{op: "chmod", user: 1, path: "f", mode: 0o745 | fs.ModeSetgid}, {op: "chown", user: 1, path: "f", n: -1, off: 32000},
+			{op: "chown", user: 1, path: "f", n: -1, off: 32001}, {op: "chown", user: 2, path: "f", n: -1, off: -1},
+			{op: "chmod", path: "f", mode: 0o777 | fs.ModeSetuid | fs.ModeSetgid}, {op: "chown", user: 2, path: "f", n: -1, off: -1},
+			{op: "open", user: 2, path: "f", flag: os.O_RDWR}, {op: "f.writeat", off: maxFileSize, data: "x"},
+			{op: "f.truncate", off: maxFileSize + 1}, {op: "f.writeat"}, {op: "f.writeat", data: "x"},
+			{op: "chmod", path: "f", mode: 0o767 | fs.ModeSetuid | fs.ModeSetgid}, {op: "f.truncate", off: 1},
+		},
+		{ // a setgid directory
+			{op: "mkdir", user: 1, path: "a", mode: 0o777}, {op: "chmod", user: 1, path: "a", mode: 0o777 | fs.ModeSetgid},
+			{op: "mkdir", user: 3, path: "a/b", mode: 0o777}, {op: "create", user: 3, path: "a/f"},
+			{op: "open", user: 3, path: "a/g", flag: os.O_CREATE | os.O_RDWR, mode: 0o777 | fs.ModeSetgid},
+			{op: "open", user: 3, path: "a/h", flag: os.O_CREATE | os.O_RDWR, mode: 0o707 | fs.ModeSetgid | fs.ModeSetuid},
+			{op: "mkdir", path: "a/b/c", mode: 0o777 | fs.ModeSetgid | fs.ModeSetuid | fs.ModeSticky},
+		},
+		{ // reading a directory that goes meanwhile
+			{op: "mkdir", path: "a", mode: 0o777}, {op: "create", path: "a/f"}, {op: "open", path: "a"},
+			{op: "f.readdirnames", n: 1}, {op: "removeall", path: "a"}, {op: "f.readdirnames", n: 1}, {op: "f.readdir", n: -1},
+			{op: "f.seek"}, {op: "f.readdir", n: 2}, {op: "f.sync"}, {op: "f.stat"}, {op: "f.close"}, {op: "f.close"},
+		},
+		{ // whom hard links are for
+			{op: "create", path: "f", data: "x"}, {op: "link", user: 1, path: "f", path2: "g"},
+			{op: "chmod", path: "f", mode: 0o666}, {op: "link", user: 1, path: "f", path2: "g"},
+			{op: "chmod", path: "f", mode: 0o666 | fs.ModeSetuid}, {op: "link", user: 1, path: "f", path2: "h"},
+			{op: "symlink", path: "s", data: "f"}, {op: "link", user: 1, path: "s", path2: "h"},
+			{op: "link", path: "s", path2: "h"}, {op: "lstat", path: "h"}, {op: "readlink", path: "h"},
+		},
+	} {
+		base := fmt.Sprintf("%s/s%d/1/2/3/4/5", dir, k)
+		for n := range steps {
+			steps[n].path = base + "/" + steps[n].path
+			steps[n].path2 = base + "/" + steps[n].path2
+		}
+		judgeSteps(t, fmt.Sprint("script ", k), base, slices.Values(steps))
+	}
 }
 
 // What random sequences hardly reach: bounds, each just kept and just broken.

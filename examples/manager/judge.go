@@ -21,10 +21,10 @@ type row struct {
 func (c *client) judgeKill(earlier, tree []Node) []row {
 	floor, came := byKey(earlier), byKey(tree)
 	crew := came["crew"]
-	low, high := 0, 0
+	low, high, passed := 0, 0, 0
 	rows := []row{{}}
 	for _, name := range slices.Sorted(slices.Values(c.asked)) {
-		low, high = low+c.acked[name], high+c.sent[name]
+		low, high, passed = low+c.acked[name], high+c.sent[name], passed+crew["to "+name]
 		key := persist.Key("crew").Child(name)
 		worker, found := came[key]
 		if !found && !c.hired[name] {
@@ -33,12 +33,12 @@ func (c *client) judgeKill(earlier, tree []Node) []row {
 		rows = append(rows, row{
 			key: key, promised: fmt.Sprintf("%d..%d jobs", c.acked[name], c.sent[name]), came: words(worker),
 			wrong: first(
-				worker == nil, "lost",
-				worker["jobs"] < c.acked[name], "older than acknowledged",
-				worker["jobs"] > c.sent[name], "invented",
-				worker["minutes"] != sumOfMinutes(name, worker["jobs"]), "mixed",
-				worker["jobs"] > crew["to "+name], "ahead of its manager",
-				crew["to "+name] > c.sent[name], "manager's book invented",
+				claim{worker == nil, "lost"},
+				claim{worker["jobs"] < c.acked[name], "older than acknowledged"},
+				claim{worker["jobs"] > c.sent[name], "invented"},
+				claim{worker["minutes"] != sumOfMinutes(name, worker["jobs"]), "mixed"},
+				claim{worker["jobs"] > crew["to "+name], "ahead of its manager"},
+				claim{crew["to "+name] > c.sent[name], "manager's book invented"},
 			),
 		})
 		key = key.Child("diary")
@@ -46,19 +46,20 @@ func (c *client) judgeKill(earlier, tree []Node) []row {
 		rows = append(rows, row{
 			key: key, promised: fmt.Sprintf("%d..%d lines", floor[key]["lines"], c.sent[name]), came: words(diary),
 			wrong: first(
-				diary == nil, "lost",
-				diary["last"] < least, "older than once seen",
-				diary["last"] > worker["jobs"], "ahead of its worker",
-				diary["lines"] > diary["last"], "mixed",
+				claim{diary == nil, "lost"},
+				claim{diary["last"] < least, "older than once seen"},
+				claim{diary["last"] > worker["jobs"], "ahead of its worker"},
+				claim{diary["lines"] > diary["last"], "mixed"},
 			),
 		})
 	}
 	rows[0] = row{
 		key: "crew", promised: fmt.Sprintf("%d..%d passed on", low, high), came: words(crew),
 		wrong: first(
-			crew == nil, "lost",
-			crew["passed"] < low, "older than acknowledged",
-			crew["passed"] > high, "invented",
+			claim{crew == nil, "lost"},
+			claim{crew["passed"] < low, "older than acknowledged"},
+			claim{crew["passed"] > high, "invented"},
+			claim{crew["passed"] != passed, "mixed"},
 		),
 	}
 	return append(rows, strangers(rows, tree)...)
@@ -72,8 +73,8 @@ func judgeSaved(saved, tree []Node) []row {
 		rows = append(rows, row{
 			key: n.Key, promised: words(n.State), came: words(came[n.Key]),
 			wrong: first(
-				came[n.Key] == nil, "lost",
-				!maps.Equal(n.State, came[n.Key]), "not equal",
+				claim{came[n.Key] == nil, "lost"},
+				claim{!maps.Equal(n.State, came[n.Key]), "not equal"},
 			),
 		})
 	}
@@ -91,11 +92,17 @@ func strangers(rows []row, tree []Node) []row {
 	return more
 }
 
-// first returns the word behind the first condition that holds, "" for none.
-func first(cases ...any) string {
-	for i := 0; i < len(cases); i += 2 {
-		if cases[i].(bool) {
-			return cases[i+1].(string)
+// claim is one thing that must not be so, and the word for it.
+type claim struct {
+	broken bool
+	word   string
+}
+
+// first returns the word of the first claim that is broken, "" for none.
+func first(claims ...claim) string {
+	for _, c := range claims {
+		if c.broken {
+			return c.word
 		}
 	}
 	return ""

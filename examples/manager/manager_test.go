@@ -152,6 +152,7 @@ func TestJudgeSeesEveryWayToBreakAPromise(t *testing.T) {
 		{"no diary", "lost", "crew/ann/diary", func(s map[persist.Key]State) { delete(s, "crew/ann/diary") }},
 		{"manager older", "older than acknowledged", "crew", func(s map[persist.Key]State) { s["crew"]["passed"] = 9 }},
 		{"manager ahead of the client", "invented", "crew", func(s map[persist.Key]State) { s["crew"]["passed"] = 21 }},
+		{"manager's total of another state", "mixed", "crew", func(s map[persist.Key]State) { s["crew"]["passed"] = 17 }},
 		{"worker older", "older than acknowledged", "crew/ann", func(s map[persist.Key]State) { s["crew/ann"]["jobs"] = 9 }},
 		{"worker ahead of the client", "invented", "crew/ann", func(s map[persist.Key]State) { s["crew/ann"]["jobs"] = 21 }},
 		{"count and sum of two states", "mixed", "crew/ann", func(s map[persist.Key]State) { s["crew/ann"]["jobs"] = 14 }},

@@ -10,7 +10,8 @@
 //
 // Read crew.go first: it is what a program that uses package persist looks
 // like. child.go holds the system around it, client.go the side that survives,
-// judge.go what must hold.
+// judge.go what must hold. To see a promise broken, let a Worker answer with
+// c.Send in place of persist.Send, so that the answer no longer waits for the disk.
 package main
 
 import (

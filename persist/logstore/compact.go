@@ -24,9 +24,9 @@ const (
 )
 
 // victim returns the segment that compaction should empty next, or nil. The log
-// may take up twice what is live and two segments; compaction begins when only
-// one of the two segments is left of that, with the segment that gives back
-// most. The caller holds mu.
+// may take up twice what is live and two segments, which are the tail and its
+// successor; the others may hold a little less than twice what is live before
+// the one that gives back most is emptied. The caller holds mu.
 func (s *Store) victim() *segment {
 	if s.keeper.paused {
 		return nil
@@ -34,9 +34,12 @@ func (s *Store) victim() *segment {
 	var size, used int64
 	var best *segment
 	for _, seg := range s.live {
-		size += seg.end
 		used += seg.used
-		if seg == s.tail || seg.stuck {
+		if seg == s.tail {
+			continue
+		}
+		size += max(seg.end, seg.room)
+		if seg.stuck {
 			continue
 		}
 		if seg.used == 0 || seg.damaged {
@@ -46,7 +49,7 @@ func (s *Store) victim() *segment {
 			best = seg
 		}
 	}
-	if best == nil || size <= 2*used+s.opt.SegmentSize/2 {
+	if best == nil || size <= used+used*7/8 {
 		return nil
 	}
 	return best

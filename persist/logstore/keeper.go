@@ -3,6 +3,7 @@ package logstore
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/spf13/afero"
 	"github.com/understudy-go/understudy/persist/internal/owner"
@@ -164,7 +165,14 @@ func (s *Store) wantsSpare() bool {
 	if t.room == 0 {
 		return t.end >= min(spareAfter, s.opt.SegmentSize/4)
 	}
-	return t.end >= t.room/2
+	return t.end >= t.room/2 || slices.ContainsFunc(s.retired, s.recyclable)
+}
+
+// recyclable says whether the file of a retired segment can serve again. Files
+// of an earlier owner are never written to: it might still have them open. The
+// caller holds mu.
+func (s *Store) recyclable(seg *segment) bool {
+	return seg.id.epoch() == s.owner.Epoch() && seg.pins == 0 && seg.room == s.opt.SegmentSize && !seg.damaged
 }
 
 // prepareSpare makes the next segment: a retired one of this life under a new
@@ -174,12 +182,9 @@ func (s *Store) prepareSpare() error {
 	s.mu.Lock()
 	id := s.numberSegment()
 	var old *segment
-	for i, seg := range s.retired {
-		if seg.id.epoch() == s.owner.Epoch() && seg.pins == 0 && seg.room == s.opt.SegmentSize && !seg.damaged {
-			old = seg
-			s.retired = append(s.retired[:i], s.retired[i+1:]...)
-			break
-		}
+	if i := slices.IndexFunc(s.retired, s.recyclable); i >= 0 {
+		old = s.retired[i]
+		s.retired = slices.Delete(s.retired, i, i+1)
 	}
 	s.mu.Unlock()
 	seg := &segment{id: id, path: s.segmentPath(id, segmentExt), room: s.opt.SegmentSize}
@@ -258,12 +263,9 @@ func (s *Store) preallocate(seg *segment) error {
 func (s *Store) unlinkRetired() bool {
 	s.mu.Lock()
 	var seg *segment
-	for i, x := range s.retired {
-		if x.pins == 0 {
-			seg = x
-			s.retired = append(s.retired[:i], s.retired[i+1:]...)
-			break
-		}
+	if i := slices.IndexFunc(s.retired, func(x *segment) bool { return x.pins == 0 }); i >= 0 {
+		seg = s.retired[i]
+		s.retired = slices.Delete(s.retired, i, i+1)
 	}
 	s.mu.Unlock()
 	if seg == nil {

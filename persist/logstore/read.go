@@ -184,11 +184,18 @@ func (s *Store) List(ctx context.Context, prefix persist.Key) iter.Seq2[persist.
 			})
 			s.mu.Unlock()
 			for _, f := range batch {
+				if err := ctx.Err(); err != nil {
+					fail(err)
+					return
+				}
 				if !yield(persist.Entry{Key: f.key, Version: formatVersion(f.version)}, nil) {
 					return
 				}
 			}
 			if len(batch) < listBatch {
+				if err := ctx.Err(); err != nil {
+					fail(err)
+				}
 				return
 			}
 			next, skip = batch[len(batch)-1].key, true

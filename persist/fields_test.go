@@ -71,9 +71,9 @@ type (
 		time.Time
 		big.Int
 	}
-	writesOnly struct{ n int }
-	readsOnly  struct{ n int }
-	halfBinary struct{ n int }
+	writesOnly struct{ _ int }
+	readsOnly  struct{ _ int }
+	halfBinary struct{ _ int }
 	inner      struct{ X int }
 	viaPointer struct{ *inner }
 	Left       struct{ Right *Right }
@@ -88,9 +88,6 @@ type (
 	sameEmbedded struct {
 		Shared
 		X int
-	}
-	oddName struct {
-		X int `json:"\"q\""`
 	}
 	textKey string
 	ptrRat  struct{ R big.Rat }
@@ -155,10 +152,22 @@ func TestAFieldThatCannotComeBackIsRefusedWithItsPath(t *testing.T) {
 			A ptrRat
 			M map[string]ptrRat
 		}](".M[].R", "on its pointer"),
-		refusedJSON[oddName](".X", "ignores a name"),
 		refusedJSON[json.Marshaler]("", "has only one of"),
 	} {
 		r.check(t)
+	}
+}
+
+func TestATagNameThatJSONIgnoresIsRefusedThere(t *testing.T) {
+	for tag, ok := range map[string]bool{`json:"\"q\""`: false, `json:"a\\b"`: false, `json:"é.(+)"`: true, `json:"-,"`: true} {
+		field := reflect.StructField{Name: "X", Type: reflect.TypeFor[int](), Tag: reflect.StructTag(tag)}
+		odd := reflect.StructOf([]reflect.StructField{field})
+		if _, err := shapeOf(odd, "json", false); ok != (err == nil) || !ok && !errors.Is(err, ErrBadKind) {
+			t.Errorf("%s with JSON: %v", tag, err)
+		}
+		if _, err := shapeOf(odd, "cbor", false); err != nil {
+			t.Errorf("%s with CBOR, which takes it: %v", tag, err)
+		}
 	}
 }
 
@@ -184,7 +193,7 @@ type (
 		Kids map[string]*tree
 		Next []tree
 	}
-	deps struct{ db *opaque }
+	deps struct{ _ *opaque }
 )
 
 func TestWhatCanComeBackIsAccepted(t *testing.T) {
@@ -242,11 +251,11 @@ func TestWhatCanComeBackIsAccepted(t *testing.T) {
 	}
 }
 
-type deaf struct{ n int }
+type deaf struct{ _ int }
 
 func (*deaf) Receive(*actor.Context) {}
 
-type box[T any] struct{ held T }
+type box[T any] struct{ _ T }
 
 func (*box[T]) Receive(*actor.Context) {}
 

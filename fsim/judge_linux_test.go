@@ -523,6 +523,11 @@ func TestScriptedCallsAgreeWithTheKernel(t *testing.T) {
 			{op: "f.readdirnames", n: 1}, {op: "removeall", path: "a"}, {op: "f.readdirnames", n: 1}, {op: "f.readdir", n: -1},
 			{op: "f.seek"}, {op: "f.readdir", n: 2}, {op: "f.sync"}, {op: "f.stat"}, {op: "f.close"}, {op: "f.close"},
 		},
+		{ // removing below a directory that its user may not read
+			{op: "mkdir", user: 1, path: "p", mode: 0o755}, {op: "mkdirall", user: 1, path: "p/d/e", mode: 0o755},
+			{op: "chmod", user: 1, path: "p", mode: 0o333}, {op: "removeall", user: 1, path: "p/d"},
+			{op: "chmod", user: 1, path: "p", mode: 0o666}, {op: "removeall", user: 1, path: "p/d"},
+		},
 		{ // whom hard links are for
 			{op: "create", path: "f", data: "x"}, {op: "link", user: 1, path: "f", path2: "g"},
 			{op: "chmod", path: "f", mode: 0o666}, {op: "link", user: 1, path: "f", path2: "g"},

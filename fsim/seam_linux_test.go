@@ -473,3 +473,24 @@ func TestSysIsTheKernelsStructure(t *testing.T) {
 		}
 	}
 }
+
+func TestMountedDiskCountsWhatIsAddedToIt(t *testing.T) {
+	d := NewWith(Linux, &Options{History: HistoryOff})
+	write(t, d, "/f", "base")
+	must(t, d.Link("/f", "/g"))
+	m := newDisk(Linux, freeze(d), nil, &Options{Capacity: 1 << 20})
+	f, err := m.OpenFile("/f", os.O_RDWR, 0)
+	must(t, err)
+	_, err = f.WriteAt(make([]byte, 2*BlockSize), BlockSize)
+	must(t, err)
+	must(t, f.Close())
+	used := m.Used()
+	must(t, m.Remove("/f"))
+	if m.Used() < used-BlockSize {
+		t.Error("the space of a file was freed that has a name yet")
+	}
+	must(t, m.Remove("/g"))
+	if m.Used() > used-2*BlockSize {
+		t.Errorf("%d of %d bytes stay in use", m.Used(), used)
+	}
+}

@@ -16,7 +16,7 @@ import (
 )
 
 func TestStoreKeepsTheContractOnOsFs(t *testing.T) {
-	conformance(t, afero.NewOsFs(), t.TempDir(), &storetest.Options{Large: !testing.Short()})
+	conformance(t, afero.NewOsFs(), t.TempDir(), &storetest.Options{Large: true, Rounds: rounds()})
 }
 
 // BasePathFs hides the descriptors, so there is no lock; the rest is the same.
@@ -26,6 +26,14 @@ func TestStoreKeepsTheContractOnBasePathFs(t *testing.T) {
 
 func TestStoreKeepsTheContractInMemory(t *testing.T) {
 	conformance(t, afero.NewMemMapFs(), "/store", &storetest.Options{Rounds: 3})
+}
+
+// rounds keeps the concurrent parts short on a disk that really syncs.
+func rounds() int {
+	if deep {
+		return 40
+	}
+	return 4
 }
 
 func conformance(t *testing.T, fsys afero.Fs, dir string, o *storetest.Options) {

@@ -195,7 +195,7 @@ func TestWhatWasAcknowledgedSurvivesACrashAfterEveryOperation(t *testing.T) {
 				runScripts(t, d, crashOptions, script(rnd, "a", 0, 150))
 				runScripts(t, d, crashOptions, script(rnd, "a", 1000, 60), script(rnd, "b", 2000, 60), script(rnd, "c", 3000, 60))
 				states, nested := 0, 0
-				crashes(nil, d.log, deep(3, 1), rnd, func(at int, cs crashState) {
+				crashes(nil, d.log, deep(11, 1), rnd, func(at int, cs crashState) {
 					if t.Failed() {
 						return
 					}
@@ -253,7 +253,7 @@ func TestAnErrorAtAnyCallIsReportedAndLosesNothing(t *testing.T) {
 	for name, ft := range faults {
 		t.Run(name, func(t *testing.T) {
 			seen := map[string]int{}
-			for call := 1; ; call += deep(7, 1) {
+			for call := 1; ; call += deep(17, 1) {
 				var hit atomic.Bool
 				rnd := rand.New(rand.NewSource(7))
 				d := newDisk(base)

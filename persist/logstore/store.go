@@ -117,7 +117,15 @@ func Open(fsys afero.Fs, dir string, o *Options) (*Store, error) {
 	if err := owner.MkdirAll(fsys, s.dir); err != nil {
 		return nil, fmt.Errorf("open log: make its directory: %w", err)
 	}
-	if s.owner, err = owner.Acquire(fsys, s.dir); err != nil {
+	files, err := s.listFiles()
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	floor := uint64(0)
+	if n := len(files.segments); n > 0 {
+		floor = files.segments[n-1].epoch()
+	}
+	if s.owner, err = owner.AcquireAbove(fsys, s.dir, floor); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	if err := s.recover(); err != nil {

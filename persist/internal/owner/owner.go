@@ -42,12 +42,16 @@ type Owner struct {
 //
 // A directory that another process holds is [persist.ErrLocked]. Other errors
 // are the filesystem's; what was begun is then undone as far as it lets.
-func Acquire(fsys afero.Fs, dir string) (*Owner, error) {
+func Acquire(fsys afero.Fs, dir string) (*Owner, error) { return AcquireAbove(fsys, dir, 0) }
+
+// AcquireAbove is [Acquire] with an epoch greater than floor: what a store
+// found in the names of its files, whose marks may have been lost in a copy.
+func AcquireAbove(fsys afero.Fs, dir string, floor uint64) (*Owner, error) {
 	lock, err := lockFile(fsys, filepath.Join(dir, lockName))
 	if err != nil {
 		return nil, err
 	}
-	o := &Owner{dir: dir, lock: lock}
+	o := &Owner{dir: dir, lock: lock, epoch: floor}
 	if err := o.raise(fsys); err != nil {
 		return nil, errors.Join(fmt.Errorf("raise the epoch of %s: %w", dir, err), o.Release())
 	}

@@ -56,8 +56,18 @@ func parseGeneration(name string) (g generation, suffix string, ok bool) {
 	var err1, err2 error
 	g.epoch, err1 = strconv.ParseUint(epoch, 16, 64)
 	g.count, err2 = strconv.ParseUint(count, 16, 64)
-	ok = err1 == nil && err2 == nil && g.name()+suffix == name
+	ok = err1 == nil && err2 == nil && canonical(epoch, 8) && canonical(count, 12)
 	return g, suffix, ok && (suffix == "" || suffix == goneSuffix || suffix == badSuffix)
+}
+
+// canonical says whether a number is written as name writes it.
+func canonical(digits string, width int) bool {
+	for i := range len(digits) {
+		if 'A' <= digits[i] && digits[i] <= 'F' {
+			return false
+		}
+	}
+	return len(digits) == width || len(digits) > width && digits[0] != '0'
 }
 
 // history is what a folder's names tell about its key, newest first.
@@ -95,7 +105,9 @@ func readHistory(names []string) history {
 	if len(h.states) > 1 {
 		slices.SortFunc(h.states, func(a, b state) int { return b.compare(a.generation) })
 	}
-	slices.SortFunc(h.bad, func(a, b generation) int { return b.compare(a) })
+	if len(h.bad) > 1 {
+		slices.SortFunc(h.bad, func(a, b generation) int { return b.compare(a) })
+	}
 	return h
 }
 

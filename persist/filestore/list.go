@@ -101,7 +101,7 @@ func (w *walker) descend(f *found, root bool) (bool, error) {
 		return false, err
 	}
 	s, failed := w.store, error(nil)
-	done := ordered(len(children), s.opts.Readers, 4*s.opts.Readers, s.opts.Go, func(who string, i int) found {
+	done := ordered(len(children), s.opts.Readers, readAhead*s.opts.Readers, s.opts.Go, func(who string, i int) found {
 		c := children[i]
 		key := f.key.Child(c.segment)
 		if len(key) > persist.MaxKeyLen {

@@ -64,6 +64,10 @@ type Store struct {
 	count   atomic.Uint64 // the last generation.count given out
 	numbers numbers
 
+	// ended and doubtful are closed and len(affected) > 0, for the paths of
+	// readers, which would meet on mu.
+	ended, doubtful atomic.Bool
+
 	mu       sync.Mutex // guards what follows; never held across a call into fs
 	closed   bool
 	commits  int           // commits under way
@@ -98,14 +102,7 @@ func (s *Store) filesystem(ctx context.Context, goroutine string) afero.Fs {
 
 // begin refuses a call on a closed store or with an ended context.
 func (s *Store) begin(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.usable(ctx)
-}
-
-// usable is begin for a caller that holds mu.
-func (s *Store) usable(ctx context.Context) error {
-	if s.closed {
+	if s.ended.Load() {
 		return persist.ErrClosed
 	}
 	return ctx.Err()
@@ -115,7 +112,7 @@ func (s *Store) usable(ctx context.Context) error {
 func (s *Store) beginCommit(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.usable(ctx); err != nil {
+	if err := s.begin(ctx); err != nil { // closed changes under mu only
 		return err
 	}
 	if err := s.trustLocked(); err != nil {
@@ -160,6 +157,7 @@ func (s *Store) fail(cause error, keys ...persist.Key) error {
 	}
 	for _, k := range keys {
 		s.affected[k] = true
+		s.doubtful.Store(true)
 	}
 	return fmt.Errorf("%w, %w: %w", persist.ErrUnknownOutcome, persist.ErrStoreFailed, cause)
 }
@@ -173,6 +171,9 @@ func (s *Store) fence() {
 
 // certain refuses to read a key whose last commit has an unknown outcome.
 func (s *Store) certain(key persist.Key) error {
+	if !s.doubtful.Load() {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.affected[key] {
@@ -192,6 +193,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
+	s.ended.Store(true)
 	s.idle = make(chan struct{})
 	if s.commits == 0 {
 		close(s.idle)

@@ -52,7 +52,7 @@ func (s *Store) LoadTree(ctx context.Context, prefix persist.Key) iter.Seq2[pers
 }
 
 // readAhead is how many records each reader may be ahead of the loop.
-const readAhead = 8
+const readAhead = 32
 
 // listTree returns the folders of the keys at and below prefix as they are at
 // one instant at which no commit there is under way.

@@ -10,13 +10,8 @@ import (
 // settle makes what a durable group says true. The caller holds mu.
 func (s *Store) settle(g *group, at spot) {
 	seg := at.seg
-	if at.header != nil {
-		seg.heads = append(seg.heads, at.header[:headLen+le.Uint32(at.header[20:])]...)
-	}
 	for _, r := range g.reqs {
-		b := g.parts[r.part][r.pos:]
-		table := le.Uint32(b[20:])
-		seg.heads = append(seg.heads, b[:headLen+table]...)
+		table := le.Uint32(g.parts[r.part][r.pos+20:])
 		recs := at.off + r.at + headLen + int64(table)
 		for i := range r.rows {
 			r.rows[i].off += uint32(recs)
@@ -35,6 +30,18 @@ func (s *Store) settle(g *group, at spot) {
 	s.stats.groups++
 	s.stats.frames += uint64(len(g.reqs))
 	s.stats.written += uint64(g.size)
+}
+
+// noteHeads copies the heads and tables of a durable group for the hint. The
+// segment is the tail, of which these belong to the leader.
+func (seg *segment) noteHeads(g *group, header []byte) {
+	if header != nil {
+		seg.heads = append(seg.heads, header[:headLen+le.Uint32(header[20:])]...)
+	}
+	for _, r := range g.reqs {
+		b := g.parts[r.part][r.pos:]
+		seg.heads = append(seg.heads, b[:headLen+le.Uint32(b[20:])]...)
+	}
 }
 
 // settleChange applies a change that is newer than all before.

@@ -33,7 +33,7 @@ type request struct {
 	at   int64 // the head's place in the group
 
 	err  error
-	wake chan bool // true: lead the next group; false: settled
+	wake chan struct{} // it is r's turn to lead the group that it is the first of
 
 	rows1 [1]row
 	ids1  [1]uint32
@@ -42,7 +42,7 @@ type request struct {
 // keepRecs is the capacity up to which a request's buffer is used again.
 const keepRecs = 64 << 10
 
-var requests = sync.Pool{New: func() any { return &request{wake: make(chan bool, 1)} }}
+var requests = sync.Pool{New: func() any { return &request{wake: make(chan struct{}, 1)} }}
 
 func newRequest(ctx context.Context, kind frameKind) *request {
 	r := requests.Get().(*request)
@@ -100,16 +100,13 @@ func (s *Store) commit(ctx context.Context, r *request, changes []persist.Change
 	return r.versions(changes), nil
 }
 
-// encode checks the changes as far as that needs no store, and encodes the
+// encode checks the changes, but for their keys and conditions, and encodes the
 // records.
 func (r *request) encode(changes []persist.Change) error {
 	size := int64(0)
 	for i := range changes {
 		c := &changes[i]
 		if c.Put == nil {
-			if err := persist.CheckStoreKey(c.Key); err != nil {
-				return err
-			}
 			if c.If == persist.Absent {
 				return fmt.Errorf("%q: %w: a delete of what must be absent", string(c.Key), persist.ErrBadChange)
 			}
@@ -117,8 +114,8 @@ func (r *request) encode(changes []persist.Change) error {
 			if c.Put.Key != c.Key {
 				return fmt.Errorf("%q: %w: its record is of %q", string(c.Key), persist.ErrBadChange, string(c.Put.Key))
 			}
-			if err := c.Put.Check(); err != nil {
-				return err
+			if p := c.Put; len(p.Kind) == 0 || len(p.Codec) == 0 || len(p.Kind)|len(p.Codec) > 255 || len(p.Payload) > persist.MaxPayload {
+				return p.Check() // which says what is wrong with it
 			}
 			size += int64(c.Put.EncodedLen())
 		}
@@ -230,6 +227,10 @@ func (s *Store) conditions(r *request, changes []persist.Change) (busy bool, err
 		have := persist.Absent
 		matches := c.If == persist.Any || c.If == persist.Absent
 		if !ok {
+			// Whatever has an entry has passed this before.
+			if err := persist.CheckStoreKey(c.Key); err != nil {
+				return false, err
+			}
 			id = noEntry
 		} else if e := s.index.at(id); e.flags&entryBusy != 0 {
 			return true, nil
@@ -254,22 +255,31 @@ func (s *Store) submit(r *request) error {
 		s.mu.Unlock()
 		return nil
 	}
-	s.enqueue(r)
-	lead := !s.leading
+	g := s.enqueue(r)
+	if g.reqs[0] != r {
+		if g.settled == nil {
+			g.settled = make(chan struct{})
+		}
+		settled := g.settled
+		s.mu.Unlock()
+		<-settled
+		s.yield("logstore.settled")
+		return r.err
+	}
+	turn := !s.leading
 	s.leading = true
 	s.mu.Unlock()
-	if !lead {
-		lead = <-r.wake
-		s.yield("logstore.wake")
+	if !turn {
+		<-r.wake
+		s.yield("logstore.lead")
 	}
-	if lead {
-		s.lead(r)
-	}
+	s.lead(r)
 	return r.err
 }
 
-// enqueue encodes r's frame into the last pending group. The caller holds mu.
-func (s *Store) enqueue(r *request) {
+// enqueue encodes r's frame into the last pending group and returns that. The
+// caller holds mu.
+func (s *Store) enqueue(r *request) *group {
 	table := int64(len(r.drop)) * 8
 	for i := range r.rows {
 		table += rowLen + int64(len(r.rows[i].key))
@@ -301,6 +311,7 @@ func (s *Store) enqueue(r *request) {
 	g.size += r.size
 	g.reqs = append(g.reqs, r)
 	s.queued.Add(1)
+	return g
 }
 
 // inlineRecords is the size up to which records are copied into the buffer of

@@ -13,15 +13,16 @@ import (
 // group is what is written and synced together.
 //
 // Groups follow one another strictly: each is durable before the next is
-// written. Whoever queues a request while nobody leads becomes the leader; it
-// lets others join, writes, syncs, settles everybody and hands the lead to one
-// that has queued meanwhile. A lone saver therefore does all on its own
-// goroutine.
+// written. The first request of a group leads it: at once if nobody leads, else
+// when the leader before it hands over. The leader lets others join, writes,
+// syncs, settles everybody and hands over to the group that has queued
+// meanwhile. A lone saver therefore does all on its own goroutine.
 type group struct {
 	reqs    []*request
 	parts   [][]byte // what to write, back to back
 	size    int64
-	ownTail bool // the last part is a buffer of the group's, not a request's
+	ownTail bool          // the last part is a buffer of the group's, not a request's
+	settled chan struct{} // closed when it is settled; nil as long as only the leader is in it
 }
 
 const (
@@ -59,7 +60,7 @@ func (g *group) tailPart() int {
 // reset empties g for another use, keeping a buffer of moderate size.
 func (g *group) reset() {
 	clear(g.reqs)
-	g.reqs, g.size, g.ownTail = g.reqs[:0], 0, false
+	g.reqs, g.size, g.ownTail, g.settled = g.reqs[:0], 0, false, nil
 	if len(g.parts) > 0 && cap(g.parts[0]) <= keepBuffer {
 		first := g.parts[0][:0]
 		clear(g.parts)
@@ -88,7 +89,7 @@ func (s *Store) pace() {
 	}
 }
 
-// lead writes the oldest pending group, which holds r, and settles it.
+// lead writes the oldest pending group, which r is the first of, and settles it.
 func (s *Store) lead(r *request) {
 	s.pace()
 	s.mu.Lock()
@@ -130,12 +131,10 @@ func (s *Store) lead(r *request) {
 		s.kick()
 	}
 	if next != nil {
-		next.wake <- true
+		next.wake <- struct{}{}
 	}
-	for _, other := range g.reqs {
-		if other != r {
-			other.wake <- false
-		}
+	if g.settled != nil {
+		close(g.settled)
 	}
 	g.reset()
 	s.mu.Lock()
@@ -180,7 +179,10 @@ func (s *Store) write(g *group, who string) (spot, error) {
 		if err != nil {
 			return at, fmt.Errorf("sync %s: %w", at.seg.path, err)
 		}
-		return at, s.owner.Check(s.fsFor(who))
+		if err = s.owner.Check(s.fsFor(who)); err == nil {
+			at.seg.noteHeads(g, at.header)
+		}
+		return at, err
 	}
 	err = fmt.Errorf("write %s: %w", at.seg.path, err)
 	if !isFull(err) {

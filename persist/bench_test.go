@@ -128,7 +128,7 @@ func (l *lender) Receive(c *actor.Context) {
 
 func receive(b *testing.B, recv actor.ReceiveFunc, c *actor.Context) {
 	time.Sleep(10 * time.Millisecond) // lets the lender return to its inbox
-	persist.SetMessage(c, add(1))
+	persist.SetMessage(c, add(1), nil)
 	b.ReportAllocs()
 	for b.Loop() {
 		recv(c)

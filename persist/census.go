@@ -12,8 +12,31 @@ import (
 // claim in it is what makes twins impossible: one shell a key, from before its
 // process exists until its final save is done.
 type census struct {
-	mu   sync.Mutex
-	root censusNode
+	mu      sync.Mutex
+	root    censusNode
+	watches []*watch
+}
+
+// watch notices that a key at or below its own became free.
+type watch struct {
+	key   Key
+	freed bool
+}
+
+func (t *census) watch(key Key) *watch {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w := &watch{key: key}
+	t.watches = append(t.watches, w)
+	return w
+}
+
+// unwatch ends a watch and says whether it noticed anything.
+func (t *census) unwatch(w *watch) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.watches = slices.DeleteFunc(t.watches, func(x *watch) bool { return x == w })
+	return w.freed
 }
 
 type censusNode struct {
@@ -63,6 +86,9 @@ func (t *census) free(s *shell) {
 		return
 	}
 	last.shell = nil
+	for _, w := range t.watches {
+		w.freed = w.freed || s.key.In(w.key)
+	}
 	for i := len(segs) - 1; i >= 0; i-- {
 		if n := path[i+1]; n.shell != nil || len(n.below) > 0 {
 			return
@@ -102,6 +128,18 @@ func (t *census) next(key Key) []*shell {
 		}
 	}
 	walk(n)
+	return found
+}
+
+// all returns every shell at and below key, in key order.
+func (t *census) all(key Key) []*shell {
+	var found []*shell
+	if s := t.at(key); s != nil {
+		found = append(found, s)
+	}
+	for _, s := range t.next(key) {
+		found = append(found, t.all(s.key)...)
+	}
 	return found
 }
 

@@ -31,6 +31,14 @@ func (e *ending) err() error {
 	return errors.Join(e.errs...)
 }
 
+// noteEnd takes in how an actor ended that the wish may have met too late: one
+// that ended before for another reason may have lost what was sent to it.
+func (e *ending) noteEnd(s *shell) {
+	if s.endedBy != e && s.lastErr != nil && !e.discard {
+		e.add(fmt.Errorf("%q ended without a final save: %w", string(s.key), s.lastErr))
+	}
+}
+
 // askToEnd sends the wish behind everything that was sent before.
 func (s *shell) askToEnd(e *ending) {
 	s.send(func(at *shell, c *actor.Context) {
@@ -43,7 +51,7 @@ func (s *shell) askToEnd(e *ending) {
 // end ends the actor in good order: its children first, then the final save,
 // then the process.
 func (s *shell) end(c *actor.Context, e *ending, final bool, why error) {
-	s.phase = stopping
+	s.phase, s.endedBy = stopping, e
 	s.stopKids(c, e)
 	s.finish(c, e, final && !e.discard, why)
 	s.quiesce(c)
@@ -64,6 +72,7 @@ func (s *shell) stopKids(c *actor.Context, e *ending) {
 		}
 		for _, kid := range kids {
 			s.waitLong(c, kid.reached(ended))
+			e.noteEnd(kid)
 		}
 	}
 }
@@ -94,7 +103,9 @@ func (s *shell) finish(c *actor.Context, e *ending, final bool, why error) {
 		s.lastErr = s.finalSave(c)
 		e.add(s.lastErr)
 	} else {
-		s.lastErr = why
+		if !e.discard {
+			s.lastErr = why
+		}
 		s.discard(c)
 	}
 	s.release(c)
@@ -104,21 +115,25 @@ func (s *shell) finish(c *actor.Context, e *ending, final bool, why error) {
 func (s *shell) finalSave(c *actor.Context) error {
 	var before []byte
 	var err error
-	if s.handled > s.submitted {
+	if s.handled > s.durable {
 		before, err = s.encode(c)
 	}
+	seq := s.seq
 	pe := s.show(c, actor.Stopped{}, "Stopped")
 	payload := before
 	if pe == nil {
 		payload, err = s.encode(c)
-	} else if s.out != nil {
+	} else if s.seq != seq {
+		payload = nil // Stopped saved by itself before it panicked: that stands
+	}
+	if pe != nil && s.out != nil {
 		s.out.fresh = nil
 	}
 	if s.out != nil {
 		s.stamp()
 	}
 	if err == nil && payload != nil {
-		err = s.commitNow(payload)
+		err = s.survive(c, "Store.Commit", func() error { return s.commitNow(payload) })
 	}
 	if err != nil {
 		s.saveFailed(err)

@@ -32,29 +32,40 @@ func isRegistered(e *actor.Engine, key Key) bool {
 	return e.Registry.GetPID(idPrefix, string(key)) != nil
 }
 
-// messageField is the one private field of Hollywood that this package sets:
-// after a panic the shell shows the actor Stopped, Initialized and Started, for
-// which the engine has no call (actor/context.go of v1.0.5).
-const messageField = "message"
+// envelopeFields are the private fields of Hollywood that this package sets:
+// after a panic the shell shows the actor Stopped, Initialized and Started, which
+// nobody sent, and for which the engine has no call (actor/context.go of v1.0.5).
+var envelopeFields = [2]struct {
+	name string
+	typ  reflect.Type
+}{{"message", reflect.TypeFor[any]()}, {"sender", reflect.TypeFor[*actor.PID]()}}
 
-var messageOffset, messageErr = probeMessage()
+var envelopeOffsets, engineErr = probeEngine()
 
-func probeMessage() (uintptr, error) {
+func probeEngine() (offsets [2]uintptr, err error) {
 	t := reflect.TypeFor[actor.Context]()
-	f, ok := t.FieldByName(messageField)
-	if !ok || f.Type != reflect.TypeFor[any]() {
-		return 0, fmt.Errorf("%w: %v has no field %q of type any", ErrEngineVersion, t, messageField)
+	for i, want := range envelopeFields {
+		f, ok := t.FieldByName(want.name)
+		if !ok || f.Type != want.typ {
+			return offsets, fmt.Errorf("%w: %v has no field %q of type %v", ErrEngineVersion, t, want.name, want.typ)
+		}
+		offsets[i] = f.Offset
 	}
-	probe, want := &actor.Context{}, any("probe")
-	*(*any)(unsafe.Add(unsafe.Pointer(probe), f.Offset)) = want
-	if probe.Message() != want {
-		return 0, fmt.Errorf("%w: %v does not return its field %q as the message", ErrEngineVersion, t, messageField)
+	c, msg, sender := &actor.Context{}, any("probe"), &actor.PID{}
+	writeEnvelope(c, offsets, msg, sender)
+	if c.Message() != msg || c.Sender() != sender {
+		return offsets, fmt.Errorf("%w: %v does not return its fields as message and sender", ErrEngineVersion, t)
 	}
-	return f.Offset, nil
+	return offsets, nil
 }
 
-// setMessage makes c.Message() return msg. Only the actor's own goroutine may
-// call it.
-func setMessage(c *actor.Context, msg any) {
-	*(*any)(unsafe.Add(unsafe.Pointer(c), messageOffset)) = msg
+func writeEnvelope(c *actor.Context, offsets [2]uintptr, msg any, sender *actor.PID) {
+	*(*any)(unsafe.Add(unsafe.Pointer(c), offsets[0])) = msg
+	*(**actor.PID)(unsafe.Add(unsafe.Pointer(c), offsets[1])) = sender
+}
+
+// setMessage makes c.Message() return msg and c.Sender() sender. Only the
+// actor's own goroutine may call it.
+func setMessage(c *actor.Context, msg any, sender *actor.PID) {
+	writeEnvelope(c, envelopeOffsets, msg, sender)
 }

@@ -143,8 +143,12 @@ func (e *PanicError) Error() string {
 	return fmt.Sprintf("%q panicked in %s: %v", string(e.Key), e.In, e.Value)
 }
 
-// Unwrap returns the value of the panic where that is an error.
+// Unwrap returns the value of the panic where that is an error, but for
+// [ErrNotFound]: that an actor panicked with it says nothing about its own key.
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
 	return err
 }

@@ -31,11 +31,11 @@ func (s *System) CheckNothingLeft(t testing.TB) {
 var ShellSize = reflect.TypeFor[shell]().Size()
 
 // SetMessage is setMessage.
-func SetMessage(c *actor.Context, msg any) { setMessage(c, msg) }
+func SetMessage(c *actor.Context, msg any, sender *actor.PID) { setMessage(c, msg, sender) }
 
 // PretendOtherEngine makes New find an engine that it does not know.
 func PretendOtherEngine(err error) (restore func()) {
-	was := messageErr
-	messageErr = err
-	return func() { messageErr = was }
+	was := engineErr
+	engineErr = err
+	return func() { engineErr = was }
 }

@@ -27,7 +27,7 @@ type fuzzed struct {
 	Link Ref[actorOf[int]]
 	M    map[string]map[int16][]string
 	Tree *node
-	Any  []fuzzed `json:",omitempty"`
+	Any  []fuzzed
 }
 
 func full() fuzzed {

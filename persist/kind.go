@@ -163,7 +163,12 @@ func (k *Kind[T]) Name() string { return k.plan.name }
 // Err says what is wrong with the definition, nil where nothing is.
 func (k *Kind[T]) Err() error { return k.plan.err }
 
-func (k *Kind[T]) blueprint() *plan { return k.plan }
+func (k *Kind[T]) blueprint() *plan {
+	if k == nil {
+		return nil
+	}
+	return k.plan
+}
 
 func newPlan(name string, noConstructor bool, o *KindOptions) *plan {
 	if o == nil {

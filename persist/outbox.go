@@ -35,22 +35,16 @@ type saveWait struct {
 // Errors: [ErrNotPersistent], [ErrRolledBack] and [ErrStopped] as for [Save]; a
 // message without a sender.
 func Reply(c *actor.Context, msg any) error {
-	if s := shellIn(c); s != nil && c.Sender() == nil {
-		return fmt.Errorf("reply from %q: the message has no sender", string(s.key))
-	}
-	return hold(c, "reply", func() letter { return letter{to: c.Sender(), msg: msg} })
+	return hold(c, "reply", func() *actor.PID { return c.Sender() }, msg)
 }
 
 // Send sends msg to pid, from this actor, once the state that the present
 // message leaves behind is durable. All that is said of [Reply] holds.
 func Send(c *actor.Context, pid *actor.PID, msg any) error {
-	if pid == nil {
-		return fmt.Errorf("send: the PID is nil")
-	}
-	return hold(c, "send", func() letter { return letter{to: pid, msg: msg} })
+	return hold(c, "send", func() *actor.PID { return pid }, msg)
 }
 
-func hold(c *actor.Context, verb string, l func() letter) error {
+func hold(c *actor.Context, verb string, to func() *actor.PID, msg any) error {
 	s := shellIn(c)
 	switch {
 	case s == nil:
@@ -60,7 +54,11 @@ func hold(c *actor.Context, verb string, l func() letter) error {
 	case s.phase == finished || s.phase == broken:
 		return fmt.Errorf("%s from %q: %w", verb, string(s.key), ErrStopped)
 	}
-	s.box().fresh = append(s.box().fresh, l())
+	pid := to()
+	if pid == nil {
+		return fmt.Errorf("%s from %q: there is nobody to send to", verb, string(s.key))
+	}
+	s.box().fresh = append(s.box().fresh, letter{to: pid, msg: msg})
 	return nil
 }
 

@@ -21,8 +21,9 @@ import (
 // error joins a [*RespawnError] for each, and, unless Options.RespawnPartial
 // says otherwise, none comes up; what is stored stays untouched in any case.
 func (k *Kind[T]) Respawn(ctx context.Context, sys *System, key Key) (*actor.PID, error) {
-	pid, err := sys.fromOutside(ctx, k.plan, key, func(at place) (*actor.PID, error) {
-		return sys.respawn(ctx, parent{wait: sys.until(ctx)}, k.plan, at)
+	o := k.order(nil)
+	pid, err := sys.fromOutside(ctx, o, key, func(at place) (*actor.PID, error) {
+		return sys.respawn(ctx, parent{wait: sys.until(ctx)}, o.plan, at)
 	})
 	return pid, sys.respawnFailed(key, err)
 }
@@ -31,15 +32,16 @@ func (k *Kind[T]) Respawn(ctx context.Context, sys *System, key Key) (*actor.PID
 // Only [ErrNotFound] of the store counts as nothing: a snapshot that is
 // damaged, unreadable or too new is an error and stays as it is.
 func (k *Kind[T]) TryRespawn(ctx context.Context, sys *System, key Key, init func(*T)) (*actor.PID, error) {
-	pid, err := sys.fromOutside(ctx, k.plan, key, func(at place) (*actor.PID, error) {
-		return sys.respawnOrBirth(ctx, parent{wait: sys.until(ctx)}, k.order(init), at)
+	o := k.order(init)
+	pid, err := sys.fromOutside(ctx, o, key, func(at place) (*actor.PID, error) {
+		return sys.respawnOrBirth(ctx, parent{wait: sys.until(ctx)}, o, at)
 	})
 	return pid, sys.respawnFailed(key, err)
 }
 
 // Respawn is [Kind.Respawn] with the kind taken from the record.
 func (s *System) Respawn(ctx context.Context, key Key) (*actor.PID, error) {
-	pid, err := s.fromOutside(ctx, nil, key, func(at place) (*actor.PID, error) {
+	pid, err := s.fromOutside(ctx, order{anyKind: true}, key, func(at place) (*actor.PID, error) {
 		return s.respawn(ctx, parent{wait: s.until(ctx)}, nil, at)
 	})
 	return pid, s.respawnFailed(key, err)
@@ -89,42 +91,28 @@ func (s *System) respawnAll(ctx context.Context, prefix Key) error {
 		return err
 	}
 	defer unlock()
-	found, errs, err := s.loadTree(ctx, at)
+	g, err := s.gather(ctx, at, s.until(ctx))
 	if err != nil {
 		return err
 	}
-	trees, failed := s.plant(ctx, at.mount, found, errs)
-	if len(failed) > 0 && !s.opts.RespawnPartial {
-		trees = withoutFailed(trees, failed)
-	}
-	var all []error
-	for _, f := range failed {
-		all = append(all, f)
-	}
-	for _, sh := range trees {
-		if err := s.raise(parent{wait: s.until(ctx)}, sh); err != nil {
-			all = append(all, err)
-		}
-	}
-	return errors.Join(all...)
-}
-
-// withoutFailed keeps the trees in which nothing failed.
-func withoutFailed(trees []*shell, failed []*RespawnError) []*shell {
-	return slices.DeleteFunc(trees, func(sh *shell) bool {
-		hurt := slices.ContainsFunc(failed, func(f *RespawnError) bool { return f.Key.In(sh.key) })
-		if hurt {
+	errs := g.announce(s)
+	defer g.abandon() // what a Goexit did not let start
+	for _, sh := range g.roots {
+		hurt := slices.ContainsFunc(g.failed, func(f *RespawnError) bool { return f.Key.In(sh.key) })
+		if hurt && !s.opts.RespawnPartial {
 			sh.abandon()
+			continue
 		}
-		return hurt
-	})
+		down, err := s.raise(parent{wait: s.until(ctx)}, sh)
+		errs = append(errs, down, err)
+	}
+	return errors.Join(errs...)
 }
 
 // respawnOrBirth is what TryRespawn does under the lock.
 func (s *System) respawnOrBirth(ctx context.Context, under parent, o order, at place) (*actor.PID, error) {
 	pid, err := s.respawn(ctx, under, o.plan, at)
-	var missing *nothingSaved
-	if errors.As(err, &missing) {
+	if _, missing := err.(*nothingSaved); missing { // not one wrapped in a panic, say
 		return s.birth(ctx, under, o, at)
 	}
 	return pid, err
@@ -139,46 +127,53 @@ func (e *nothingSaved) Is(target error) bool { return target == ErrNotFound }
 
 // respawn brings a tree back. The caller holds its lock.
 func (s *System) respawn(ctx context.Context, under parent, want *plan, at place) (*actor.PID, error) {
-	if err := s.awaitEnd(at.key, under.wait); err != nil {
+	for {
+		live, err := s.awaitEnd(at.key, under.wait)
+		if err != nil {
+			return nil, err
+		}
+		if live != nil {
+			return pidOf(s.engine, at.key), checkKind(want, live.plan)
+		}
+		if isRegistered(s.engine, at.key) {
+			return nil, fmt.Errorf("%w: a foreign actor holds the id %q", ErrExists, pidOf(s.engine, at.key).ID)
+		}
+		g, err := s.gather(ctx, at, under.wait)
+		if err != nil {
+			return nil, err
+		}
+		root := g.root(at.key)
+		switch {
+		case root != nil:
+			return s.respawnGrove(under, want, g, root)
+		case g.hasPassed(at.key): // somebody above brings it up just now
+			g.abandon()
+			continue
+		case g.hasFailed(at.key):
+			g.abandon()
+			return nil, errors.Join(g.announce(s)...)
+		}
+		g.abandon()
+		return nil, &nothingSaved{at.key}
+	}
+}
+
+func (s *System) respawnGrove(under parent, want *plan, g *grove, root *shell) (*actor.PID, error) {
+	if err := checkKind(want, root.plan); err != nil {
+		g.abandon()
 		return nil, err
 	}
-	if sh := s.census.at(at.key); sh != nil {
-		return pidOf(s.engine, at.key), checkKind(want, sh.plan)
+	errs := g.announce(s)
+	if len(errs) > 0 && !s.opts.RespawnPartial {
+		g.abandon()
+		return nil, errors.Join(errs...)
 	}
-	if isRegistered(s.engine, at.key) {
-		return nil, fmt.Errorf("%w: a foreign actor holds the id %q", ErrExists, pidOf(s.engine, at.key).ID)
-	}
-	found, errs, err := s.loadTree(ctx, at)
+	down, err := s.raise(under, root)
+	errs = append(errs, down, err)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(errs...)
 	}
-	rootFailed := len(errs) > 0 && errs[0].Key == at.key
-	if !rootFailed {
-		if len(found) == 0 || found[0].Key != at.rel {
-			return nil, &nothingSaved{at.key}
-		}
-		if p := s.plans[found[0].Kind]; p != nil {
-			if err := checkKind(want, p); err != nil {
-				return nil, err
-			}
-		}
-	}
-	trees, failed := s.plant(ctx, at.mount, found, errs)
-	var all []error
-	for _, f := range failed {
-		all = append(all, f)
-	}
-	rooted := len(trees) > 0 && trees[0].key == at.key
-	if len(failed) > 0 && !(s.opts.RespawnPartial && rooted) {
-		for _, sh := range trees {
-			sh.abandon()
-		}
-		return nil, errors.Join(all...)
-	}
-	if err := s.raise(under, trees[0]); err != nil {
-		return nil, errors.Join(append(all, err)...)
-	}
-	return pidOf(s.engine, at.key), errors.Join(all...)
+	return pidOf(s.engine, root.key), errors.Join(errs...)
 }
 
 func checkKind(want, have *plan) error {
@@ -188,21 +183,30 @@ func checkKind(want, have *plan) error {
 	return nil
 }
 
-// raise starts a planted tree.
-func (s *System) raise(under parent, sh *shell) error {
+// raise starts a planted tree. down is what of it stays down where that is
+// allowed; err says that nothing of it is up.
+func (s *System) raise(under parent, sh *shell) (down, err error) {
 	fallback := sh.fallback
 	sh.fallback = nil
-	if err := s.launch(under, sh); err != nil {
+	returned := false
+	defer func() {
+		if !returned { // runtime.Goexit in one that started
+			sh.abandon()
+		}
+	}()
+	err = s.launch(under, sh)
+	returned = true
+	if err != nil {
 		sh.abandon()
 		var one *RespawnError
 		if !errors.As(err, &one) { // else it is a child's, and announced
 			err = &RespawnError{Key: sh.key, Err: err}
 			s.engine.BroadcastEvent(RespawnFailed{Key: sh.key, Err: err})
 		}
-		return err
+		return nil, err
 	}
 	s.engine.BroadcastEvent(Respawned{Key: sh.key, PID: sh.pid, Kind: sh.plan.name, Fallback: fallback})
-	return nil
+	return sh.kidErr, nil
 }
 
 // abandon gives up the keys of a tree that will not be started.
@@ -218,25 +222,19 @@ func (s *shell) abandon() {
 // startKids starts the children that came back with this actor.
 func (s *shell) startKids(c *actor.Context) error {
 	kids := s.kids
-	s.kids = nil
 	wait := func(ch <-chan struct{}) error { return s.wait(c, ch) }
 	var errs []error
 	for i, kid := range kids {
-		err := s.sys.raise(parent{c: c, shell: s, wait: wait}, kid)
-		if err == nil {
-			continue
-		}
-		errs = append(errs, err)
-		if !s.sys.opts.RespawnPartial {
+		down, err := s.sys.raise(parent{c: c, shell: s, wait: wait}, kid)
+		if err != nil && !s.sys.opts.RespawnPartial {
 			for _, rest := range kids[i+1:] {
 				rest.abandon()
 			}
-			break
+			return err
 		}
+		errs = append(errs, down, err)
 	}
-	err := errors.Join(errs...)
-	if s.sys.opts.RespawnPartial {
-		return nil // announced; what could come up is up
-	}
-	return err
+	s.kids = nil
+	s.kidErr = errors.Join(errs...)
+	return nil
 }

@@ -146,6 +146,7 @@ func (s *shell) endMessage(c *actor.Context) {
 	if s.savedMid {
 		s.savedMid = false
 		s.handled++ // what the handler changed after its save is a new state
+		s.base = s.handled
 	}
 	if s.out != nil {
 		s.stamp()
@@ -212,16 +213,21 @@ func (s *shell) submit(c *actor.Context) {
 	s.sys.start("save "+string(s.key), func() {
 		ctx, cancel := s.sys.brief("save " + string(s.key))
 		defer cancel()
+		f.err = errVanished
+		defer func() {
+			close(f.done)
+			s.poke()
+		}()
 		versions, err := s.sys.commit(ctx, s.mount, []Change{change})
-		if err != nil {
-			f.err = fmt.Errorf("save %q: %w", string(s.key), err)
-		} else {
+		f.err = wrap(err, "save", s.key)
+		if err == nil {
 			f.version = versions[0]
 		}
-		close(f.done)
-		s.poke()
 	})
 }
+
+// errVanished stands where a store called runtime.Goexit in Commit.
+var errVanished = fmt.Errorf("%w: the store's goroutine vanished", ErrUnknownOutcome)
 
 // land takes in a flight that is done.
 func (s *shell) land(c *actor.Context, f *flight) {

@@ -44,6 +44,9 @@ func (s *System) SaveTree(ctx context.Context, pid *actor.PID) error {
 		return wrap(err, "save tree of", sh.key)
 	}
 	defer unlock()
+	if sh = s.shellOf(pid); sh == nil { // it may have ended, and come back, meanwhile
+		return fmt.Errorf("save tree of %v: %w", pid, ErrNotPersistent)
+	}
 	t := &cut{sys: s, release: make(chan struct{})}
 	return wrap(t.save(ctx, sh), "save tree of", sh.key)
 }
@@ -87,16 +90,19 @@ func (t *cut) save(ctx context.Context, root *shell) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	versions, err := t.sys.commit(t.sys.as(ctx, "save tree of "+string(root.key)), root.mount, changes)
-	for i, m := range written {
-		if err != nil {
-			m.flight.err = blame(err, m.shell)
-		} else {
-			m.flight.version = versions[i]
+	versions, err := []Version(nil), errVanished
+	defer func() {
+		for i, m := range written {
+			if err != nil {
+				m.flight.err = blame(err, m.shell)
+			} else {
+				m.flight.version = versions[i]
+			}
+			close(m.flight.done)
+			m.shell.poke()
 		}
-		close(m.flight.done)
-		m.shell.poke()
-	}
+	}()
+	versions, err = t.sys.commit(t.sys.as(ctx, "save tree of "+string(root.key)), root.mount, changes)
 	return err
 }
 
@@ -112,9 +118,7 @@ func blame(err error, s *shell) error {
 
 // capture returns when every member is captured.
 func (t *cut) capture(ctx context.Context, root *shell) error {
-	if live := t.mark(root); !live {
-		return ErrStopped
-	}
+	t.mark(root)
 	for i := 0; ; i++ {
 		t.mu.Lock()
 		if t.err != nil || i == len(t.members) {
@@ -135,11 +139,9 @@ func (t *cut) capture(ctx context.Context, root *shell) error {
 	}
 }
 
-// mark sends the marker to a shell. It returns false where there is none.
-func (t *cut) mark(s *shell) bool {
-	if s.stage() >= quiesced {
-		return false
-	}
+// mark sends the marker to a shell. One that has finished already does not see
+// it, and is taken in by ended.
+func (t *cut) mark(s *shell) {
 	m := &member{shell: s, captured: make(chan struct{})}
 	t.mu.Lock()
 	t.members = append(t.members, m)
@@ -149,7 +151,6 @@ func (t *cut) mark(s *shell) bool {
 			s.captureFor(c, t, m)
 		}
 	})
-	return true
 }
 
 // markBelow sends the marker on.

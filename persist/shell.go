@@ -36,6 +36,10 @@ type shell struct {
 	out     *outbox     // what is held back until durable; made when needed
 	tries   []time.Time // the restarts within the window
 	lastErr error       // why there was no final save; set before quiesced
+	endedBy *ending     // the wish that ended it; set before quiesced
+	given   bool        // the object was shown Stopped and is given up
+	deleted bool        // with all that was saved; under the lock of its key
+	kidErr  error       // what of its tree did not come up, where that is allowed
 	yard    yard        // children that are ready to be ended
 }
 
@@ -99,12 +103,18 @@ func (s *System) newShell(at place, p *plan) *shell {
 }
 
 // adopt gives the shell its actor.
-func (s *shell) adopt(r actor.Receiver) {
-	s.inner = r
+func (s *shell) adopt(r actor.Receiver) error {
+	s.inner, s.given = r, false
 	s.recv = r.Receive
-	for i := len(s.plan.opts.Middleware) - 1; i >= 0; i-- {
-		s.recv = s.plan.opts.Middleware[i](s.recv)
+	if len(s.plan.opts.Middleware) == 0 {
+		return nil
 	}
+	return guarded(s.key, "its middleware", func() error {
+		for i := len(s.plan.opts.Middleware) - 1; i >= 0; i-- {
+			s.recv = s.plan.opts.Middleware[i](s.recv)
+		}
+		return nil
+	})
 }
 
 // isLive says whether the actor can be sent to: it has started, and neither
@@ -214,26 +224,28 @@ func (s *shell) encode(c *actor.Context) (payload []byte, err error) {
 
 // show delivers a message that the engine did not send.
 func (s *shell) show(c *actor.Context, msg any, in string) *PanicError {
-	received := c.Message()
-	setMessage(c, msg)
+	received, sender := c.Message(), c.Sender()
+	setMessage(c, msg, nil)
 	pe := s.deliver(c, in)
-	setMessage(c, received)
+	setMessage(c, received, sender)
 	return pe
 }
 
+// onInitialized brings the children up that came back with the actor, then
+// tells it.
 func (s *shell) onInitialized(c *actor.Context) {
+	err := s.survive(c, "the start of its children", func() error { return s.startKids(c) })
+	if err != nil {
+		s.phase, s.startErr = broken, err
+		return
+	}
 	if pe := s.deliver(c, "Initialized"); pe != nil {
 		s.phase, s.startErr = broken, pe
 	}
 }
 
-// onStarted brings the children up, then tells the actor.
 func (s *shell) onStarted(c *actor.Context) {
 	if s.phase == broken {
-		return
-	}
-	if err := s.startKids(c); err != nil {
-		s.phase, s.startErr = broken, err
 		return
 	}
 	if pe := s.deliver(c, "Started"); pe != nil {

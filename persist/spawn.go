@@ -10,12 +10,13 @@ import (
 
 // order is a typed request without its type.
 type order struct {
-	plan *plan
-	init func(actor.Receiver)
+	plan    *plan
+	init    func(actor.Receiver)
+	anyKind bool // the record says which; plan is nil
 }
 
 func (k *Kind[T]) order(init func(*T)) order {
-	o := order{plan: k.plan}
+	o := order{plan: k.blueprint()}
 	if init != nil {
 		o.init = func(r actor.Receiver) { init(any(r).(*T)) }
 	}
@@ -63,7 +64,8 @@ func (k *Kind[T]) TryRespawnChild(c *actor.Context, name string, init func(*T)) 
 
 // SpawnUnder makes a new actor as a Hollywood child of a plain actor, under any
 // key. The plain parent ends it when it ends itself. Where the child ends
-// earlier, the parent's Children keep showing its PID. All else is as for [Kind.Spawn].
+// earlier, the parent's Children keep showing its PID, and the engine ends with
+// the parent whoever has that PID then: a later life of the key too. All else is as for [Kind.Spawn].
 func (k *Kind[T]) SpawnUnder(c *actor.Context, sys *System, key Key, init func(*T)) (*actor.PID, error) {
 	pid, err := sys.spawnUnder(c, k.order(init), key, (*System).birth)
 	return pid, wrap(err, "spawn", key)
@@ -94,21 +96,21 @@ type parent struct {
 }
 
 func (s *System) spawn(ctx context.Context, o order, key Key) (*actor.PID, error) {
-	return s.fromOutside(ctx, o.plan, key, func(at place) (*actor.PID, error) {
+	return s.fromOutside(ctx, o, key, func(at place) (*actor.PID, error) {
 		return s.birth(ctx, parent{wait: s.until(ctx)}, o, at)
 	})
 }
 
-// fromOutside runs an operation on key under its subtree lock. p may be nil.
-func (s *System) fromOutside(ctx context.Context, p *plan, key Key, f func(at place) (*actor.PID, error)) (*actor.PID, error) {
+// fromOutside runs an operation on key under its subtree lock.
+func (s *System) fromOutside(ctx context.Context, o order, key Key, f func(at place) (*actor.PID, error)) (*actor.PID, error) {
 	leave, err := s.enter()
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
 	at, err := s.resolve(key)
-	if err == nil && p != nil {
-		err = s.knows(p)
+	if err == nil && !o.anyKind {
+		err = s.knows(o.plan)
 	}
 	if err != nil {
 		return nil, err
@@ -136,7 +138,7 @@ func spawnChild(c *actor.Context, o order, name string, bring bringer) (*actor.P
 		return nil, badKey(name, "a child's name is one segment")
 	}
 	wait := func(ch <-chan struct{}) error { return s.wait(c, ch) }
-	return s.sys.fromInside(parent{c: c, shell: s, wait: wait}, o, s.key.Child(name), bring)
+	return s.sys.fromInside(parent{c: c, shell: s, wait: wait}, o, s.key.Child(name), bring, s.sys.locks.self)
 }
 
 func (s *System) spawnUnder(c *actor.Context, o order, key Key, bring bringer) (*actor.PID, error) {
@@ -148,12 +150,13 @@ func (s *System) spawnUnder(c *actor.Context, o order, key Key, bring bringer) (
 	}
 	ctx, cancel := s.brief("spawn " + string(key))
 	defer cancel()
-	return s.fromInside(parent{c: c, wait: s.until(ctx)}, o, key, bring)
+	return s.fromInside(parent{c: c, wait: s.until(ctx)}, o, key, bring, s.locks.subtree)
 }
 
-// fromInside runs an operation on the goroutine of the parent. Whoever holds an
-// ancestor's lock is waiting for that goroutine, so only the key itself is locked.
-func (s *System) fromInside(under parent, o order, key Key, bring bringer) (*actor.PID, error) {
+// fromInside runs an operation on the goroutine of the parent. Where that is
+// persistent, whoever holds an ancestor's lock is waiting for that goroutine, so
+// only the key itself is locked.
+func (s *System) fromInside(under parent, o order, key Key, bring bringer, lock func(Key, waiter) (func(), error)) (*actor.PID, error) {
 	leave, err := s.enter()
 	if err != nil {
 		return nil, err
@@ -166,7 +169,7 @@ func (s *System) fromInside(under parent, o order, key Key, bring bringer) (*act
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := s.locks.self(at.key, under.wait)
+	unlock, err := lock(at.key, under.wait)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +181,7 @@ func (s *System) fromInside(under parent, o order, key Key, bring bringer) (*act
 
 // birth makes an actor that was never there.
 func (s *System) birth(ctx context.Context, under parent, o order, at place) (*actor.PID, error) {
-	if err := s.awaitEnd(at.key, under.wait); err != nil {
+	if _, err := s.awaitEnd(at.key, under.wait); err != nil {
 		return nil, err
 	}
 	if other := s.census.anyIn(at.key); other != nil {
@@ -237,7 +240,9 @@ func (s *System) conceive(ctx context.Context, sh *shell, o order) ([]byte, erro
 			return nil, err
 		}
 	}
-	sh.adopt(r)
+	if err := sh.adopt(r); err != nil {
+		return nil, err
+	}
 	return o.plan.encode(sh.key, r)
 }
 
@@ -271,19 +276,41 @@ func (s *System) launch(under parent, sh *shell) error {
 	return nil
 }
 
-// awaitEnd waits while the actor of a key is on its way out.
-func (s *System) awaitEnd(key Key, wait waiter) error {
+// awaitEnd returns the live actor of a key, nil where there is none. One that
+// is on its way out, or in, is waited for.
+func (s *System) awaitEnd(key Key, wait waiter) (*shell, error) {
 	for {
 		sh := s.census.at(key)
 		if sh == nil || sh.isLive() {
-			return nil
+			return sh, nil
 		}
-		next := ended
-		if sh.stage() == claimed {
-			next = started
-		}
-		if err := wait(sh.reached(next)); err != nil {
-			return fmt.Errorf("wait for the end of %q: %w", string(key), err)
+		if err := sh.settle(wait); err != nil {
+			return nil, err
 		}
 	}
+}
+
+// awaitEndings waits for every actor at and below key that is on its way out,
+// or in.
+func (s *System) awaitEndings(key Key, wait waiter) error {
+	for _, sh := range s.census.all(key) {
+		if !sh.isLive() {
+			if err := sh.settle(wait); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// settle waits until a shell that is not live has come up or gone.
+func (s *shell) settle(wait waiter) error {
+	next := ended
+	if s.stage() == claimed {
+		next = started
+	}
+	if err := wait(s.reached(next)); err != nil {
+		return fmt.Errorf("wait for the end of %q: %w", string(s.key), err)
+	}
+	return nil
 }

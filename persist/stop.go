@@ -47,6 +47,25 @@ func (s *System) stop(ctx context.Context, key Key) error {
 	return e.err()
 }
 
+// stopThis is Stop for one life of a key: a later life is left alone.
+func (s *System) stopThis(sh *shell) error {
+	leave, err := s.enter()
+	if err != nil {
+		return err // Close ends it too
+	}
+	defer leave()
+	unlock, err := s.locks.subtree(sh.key, s.until(untilShut{s}))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if s.census.at(sh.key) != sh {
+		return nil
+	}
+	e := &ending{}
+	return errors.Join(s.endTree(untilShut{s}, sh.key, e), e.err())
+}
+
 // endTree ends every live actor at and below key, "" for all.
 func (s *System) endTree(ctx context.Context, key Key, e *ending) error {
 	for {
@@ -58,12 +77,16 @@ func (s *System) endTree(ctx context.Context, key Key, e *ending) error {
 			return nil
 		}
 		for _, sh := range tops {
+			if err := s.until(ctx)(sh.reached(started)); err != nil {
+				return fmt.Errorf("wait for the start of %q: %w", string(sh.key), err)
+			}
 			sh.askToEnd(e)
 		}
 		for _, sh := range tops {
 			if err := s.until(ctx)(sh.reached(ended)); err != nil {
 				return fmt.Errorf("wait for the end of %q: %w", string(sh.key), err)
 			}
+			e.noteEnd(sh)
 		}
 	}
 }
@@ -94,6 +117,35 @@ func (s *System) delete(ctx context.Context, key Key) error {
 		return err
 	}
 	defer unlock()
+	return s.deleteTree(ctx, at)
+}
+
+// deleteThis is Delete for one life of a key: a later life is left alone. Once
+// it has begun it is not cut short by Close.
+func (s *System) deleteThis(sh *shell) error {
+	leave, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	unlock, err := s.locks.subtree(sh.key, s.until(untilShut{s}))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if at := s.census.at(sh.key); at != nil && at != sh || sh.deleted {
+		return nil
+	}
+	if err := s.deleteTree(context.Background(), sh.place); err != nil {
+		return err
+	}
+	sh.deleted = true
+	return nil
+}
+
+// deleteTree ends what lives at and below a place, and deletes what is saved.
+// The caller holds the lock.
+func (s *System) deleteTree(ctx context.Context, at place) error {
 	if err := s.endTree(ctx, at.key, &ending{discard: true}); err != nil {
 		return err
 	}
@@ -128,9 +180,8 @@ func Stop(c *actor.Context) error {
 	if s == nil {
 		return fmt.Errorf("stop: %w", ErrNotPersistent)
 	}
-	pid := c.PID()
 	s.sys.start("stop "+string(s.key), func() {
-		_ = s.sys.Stop(untilShut{s.sys}, pid) // what failed was announced where it failed
+		_ = s.sys.stopThis(s) // what failed was announced where it failed
 	})
 	return nil
 }
@@ -145,7 +196,7 @@ func Delete(c *actor.Context) error {
 	}
 	pid := c.PID()
 	s.sys.start("delete "+string(s.key), func() {
-		if err := s.sys.Delete(untilShut{s.sys}, s.key); err != nil {
+		if err := s.sys.deleteThis(s); err != nil {
 			s.sys.engine.BroadcastEvent(SnapshotFailed{Key: s.key, PID: pid, Err: err})
 		}
 	})
@@ -174,7 +225,9 @@ func StopChild(c *actor.Context, pid *actor.PID) error {
 	defer unlock()
 	e := &ending{}
 	kid.askToEnd(e)
-	err = wait(kid.reached(ended))
+	if err = wait(kid.reached(ended)); err == nil {
+		e.noteEnd(kid)
+	}
 	return wrap(errors.Join(err, e.err()), "stop child", kid.key)
 }
 

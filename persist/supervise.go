@@ -29,10 +29,7 @@ func (s *shell) rollBack(c *actor.Context, why error) {
 			s.fail(c, fmt.Errorf("restart %q: %d restarts within %v are the most: %w", string(s.key), n, s.plan.limits.Window, why))
 			return
 		}
-		if !s.pause(delay) {
-			s.fail(c, fmt.Errorf("restart %q: %w: %w", string(s.key), ErrClosed, why))
-			return
-		}
+		s.pause(delay)
 		err := s.rebuild(c)
 		if err == nil {
 			s.sys.engine.BroadcastEvent(ActorRestarted{Key: s.key, PID: s.pid, Reason: why, Restarts: n})
@@ -49,10 +46,13 @@ func (s *shell) rollBack(c *actor.Context, why error) {
 
 // discard shows the old object Stopped. Nothing that it does then is saved.
 func (s *shell) discard(c *actor.Context) {
+	if s.given {
+		return
+	}
 	was := s.phase
 	s.phase = discarded
 	_ = s.show(c, actor.Stopped{}, "Stopped") // given up: a last panic changes nothing
-	s.phase = was
+	s.phase, s.given = was, true
 }
 
 // mayRestart counts a restart against the budget.
@@ -79,20 +79,19 @@ func (s *shell) mayRestart() (n int, delay time.Duration, ok bool) {
 	return n, min(delay, l.MaxBackOff), true
 }
 
-// pause waits for the back-off. A system that closes cuts it short.
-func (s *shell) pause(d time.Duration) bool {
+// pause waits for the back-off. A system that closes cuts it short: what was
+// sent before is still to be handled.
+func (s *shell) pause(d time.Duration) {
 	if d <= 0 {
-		return true
+		return
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		s.sys.yield("woken")
-		return true
 	case <-s.sys.gate.shut:
-		return false
 	}
+	s.sys.yield("woken")
 }
 
 // rebuild makes the actor anew from its last durable snapshot.
@@ -110,13 +109,14 @@ func (s *shell) rebuild(c *actor.Context) error {
 	}
 	var r actor.Receiver
 	err = s.survive(c, "Restore", func() error {
-		r, err = s.sys.revive(s.plan, s.key, &rec)
+		if r, err = s.sys.revive(s.plan, s.key, &rec); err == nil {
+			err = s.adopt(r)
+		}
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("restart %q: %w", string(s.key), err)
 	}
-	s.adopt(r)
 	s.submitted, s.durable = s.handled, s.handled
 	if pe := s.show(c, actor.Initialized{}, "Initialized"); pe != nil {
 		return pe
@@ -137,11 +137,15 @@ func (s *shell) fail(c *actor.Context, why error) {
 
 // vanish is called while runtime.Goexit takes the actor's goroutine away: the
 // engine will never run this actor again, so it is taken out of the registry
-// here, children first, as if it had failed.
+// here, children first, as if it had failed. One thing cannot be mended: whoever
+// waits for a poison pill that is in its queue already waits for ever.
 func (s *shell) vanish(c *actor.Context, why error) {
-	s.phase, s.startErr = broken, why
+	s.phase, s.startErr, s.lastErr = broken, why, why
 	s.stopTimer()
 	s.sys.engine.BroadcastEvent(ActorFailed{Key: s.key, PID: s.pid, Reason: why})
+	for _, kid := range s.kids { // those that came back with it and did not start
+		kid.abandon()
+	}
 	s.stopKids(c, &ending{})
 	s.awaitFlight(c)
 	s.release(c)

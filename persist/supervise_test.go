@@ -399,10 +399,13 @@ func TestTheShellIsTheReceiver(t *testing.T) {
 	})
 }
 
-func TestTheOneFieldOfTheEngineIsWhereItWas(t *testing.T) {
-	c := &actor.Context{}
-	persist.SetMessage(c, 42)
+func TestTheFieldsOfTheEngineAreWhereTheyWere(t *testing.T) {
+	c, pid := &actor.Context{}, &actor.PID{}
+	persist.SetMessage(c, 42, pid)
 	if c.Message() != 42 {
-		t.Fatal("field \"message\" of actor.Context does not carry the message")
+		t.Error("field \"message\" of actor.Context does not carry the message")
+	}
+	if c.Sender() != pid {
+		t.Error("field \"sender\" of actor.Context does not carry the sender")
 	}
 }

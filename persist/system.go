@@ -99,8 +99,8 @@ func (s *System) setUp(store Store) error {
 	if s.engine == nil {
 		return errors.New("the engine is nil")
 	}
-	if messageErr != nil {
-		return messageErr
+	if engineErr != nil {
+		return engineErr
 	}
 	random := s.opts.Rand
 	if random == nil {
@@ -129,6 +129,9 @@ func (s *System) learn(k AnyKind) error {
 		return fmt.Errorf("%w: a nil kind", ErrBadKind)
 	}
 	p := k.blueprint()
+	if p == nil {
+		return fmt.Errorf("%w: a kind that Define did not make", ErrBadKind)
+	}
 	if p.err != nil {
 		return p.err
 	}
@@ -159,6 +162,9 @@ func (s *System) learnCodec(c Codec) error {
 
 // knows refuses a kind that was not given to New.
 func (s *System) knows(p *plan) error {
+	if p == nil {
+		return fmt.Errorf("%w: a kind that Define did not make", ErrBadKind)
+	}
 	if p.err != nil {
 		return p.err
 	}
@@ -274,6 +280,9 @@ func (s *System) start(name string, f func()) {
 // until returns the waiter of an operation with a context.
 func (s *System) until(ctx context.Context) waiter {
 	return func(ch <-chan struct{}) error {
+		if ctx == nil {
+			return errors.New("the context is nil")
+		}
 		select {
 		case <-ch:
 			return nil

@@ -21,7 +21,7 @@ func TestStoreKeepsTheContractOnOsFs(t *testing.T) {
 
 // BasePathFs hides the descriptors, so there is no lock; the rest is the same.
 func TestStoreKeepsTheContractOnBasePathFs(t *testing.T) {
-	conformance(t, afero.NewBasePathFs(afero.NewOsFs(), t.TempDir()), "/store", &storetest.Options{Rounds: 3})
+	conformance(t, afero.NewBasePathFs(afero.NewOsFs(), t.TempDir()), "/store", &storetest.Options{Rounds: 1})
 }
 
 func TestStoreKeepsTheContractInMemory(t *testing.T) {
@@ -33,7 +33,7 @@ func rounds() int {
 	if deep {
 		return 40
 	}
-	return 4
+	return 2
 }
 
 func conformance(t *testing.T, fsys afero.Fs, dir string, o *storetest.Options) {

@@ -280,7 +280,7 @@ func afterCut(disk *fsim.Disk, want map[persist.Key]string) error {
 // A power cut during the recovery from a kill.
 func TestNoPowerCutAfterAKillLosesOrInventsAnything(t *testing.T) {
 	short := []step{{"a": "1", "b/c": "1"}, {"a": "", "b/c": "2"}}
-	every := 5
+	every := 13
 	if deep {
 		every = 1
 	}

@@ -35,7 +35,7 @@ type sizeChoice struct {
 
 // contextAt gives what prefix m says about in.
 func (t *tracker) contextAt(in *inodeCells, m int) context {
-	c := context{at: -1, meta: indexAt(in.metas, metaSeq, m)}
+	c := context{at: -1, next: afterEnd, meta: indexAt(in.metas, metaSeq, m)}
 	if t.p.dataInOrder {
 		for _, v := range in.sizes {
 			if v.seq <= m {

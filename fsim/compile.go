@@ -9,7 +9,7 @@ import (
 // Limits of the compiled form. Beyond them a crash still iterates, samples and explores, but Count is a bound
 // and State(k) is ErrNotIndexed: counting states whose names share inodes is #P-hard in general.
 const (
-	maxAssignments = 1 << 15 // of the names of one component
+	maxAssignments = 1 << 12 // of the names of one component
 	maxNodes       = 1 << 20
 )
 

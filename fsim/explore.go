@@ -147,7 +147,15 @@ type explorer struct {
 	recover Recover
 	o       ExploreOptions
 	report  Report
+	ballast []byte
 }
+
+// A long exploration keeps some memory allocated and untouched. Every class leaves what its recovery read as
+// garbage; over a small heap the collector would run every few dozen classes.
+const (
+	ballastSize  = 64 << 20
+	ballastAfter = 5000 // classes
+)
 
 func newExplorer(d *Disk, recover Recover, o *ExploreOptions) *explorer {
 	e := &explorer{h: d.History(), disk: d, recover: recover, o: *o}

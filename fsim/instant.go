@@ -2,6 +2,7 @@ package fsim
 
 import (
 	"fmt"
+	"io/fs"
 )
 
 // An Instant is a moment between two micro-operations of a history.
@@ -79,10 +80,24 @@ func (s *State) Mount(o *Options) *Disk {
 	if o == nil {
 		o = &Options{}
 	}
-	b := s.base()
-	var rec recorder
-	if o.History != HistoryOff {
-		rec = newRecorder(s.crash.w.t.p, o.History, b)
+	b := mounted{s}
+	if o.History == HistoryOff {
+		return newDisk(s.crash.w.t.p, b, nil, o)
 	}
-	return newDisk(s.crash.w.t.p, b, rec, o)
+	return newDisk(s.crash.w.t.p, b, newRecorder(s.crash.w.t.p, o.History, b), o)
 }
+
+// mounted is a state as the base of a disk. Its cells are worked out when the first of them is asked for.
+type mounted struct{ s *State }
+
+func (m mounted) decided() bool                   { return true }
+func (m mounted) nextIno() Ino                    { return m.s.crash.w.nextIno() }
+func (m mounted) mode(i Ino) fs.FileMode          { return m.s.crash.w.mode(i) }
+func (m mounted) lookup(dir Ino, name string) Ino { return m.s.base().lookup(dir, name) }
+func (m mounted) names(dir Ino) []dirent          { return m.s.base().names(dir) }
+func (m mounted) meta(i Ino) meta                 { return m.s.base().meta(i) }
+func (m mounted) size(i Ino) int64                { return m.s.base().size(i) }
+func (m mounted) block(i Ino, b int64) page       { return m.s.base().block(i, b) }
+func (m mounted) nlink(i Ino) int                 { return m.s.base().nlink(i) }
+func (m mounted) holders(i Ino) []holder          { return m.s.base().holders(i) }
+func (m mounted) modTime(i Ino) int64             { return m.s.base().modTime(i) }

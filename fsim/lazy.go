@@ -116,12 +116,14 @@ func (l *lazyBase) narrow(keep func(a int) bool) {
 	}
 }
 
-func (l *lazyBase) nextIno() Ino {
+func (l *lazyBase) nextIno() Ino { return l.w.nextIno() }
+
+func (w *world) nextIno() Ino {
 	next := rootIno + 1
-	if b := l.w.t.base; b != nil {
+	if b := w.t.base; b != nil {
 		next = b.nextIno()
 	}
-	return max(next, l.w.t.nextIno)
+	return max(next, w.t.nextIno)
 }
 
 func (l *lazyBase) lookup(dir Ino, name string) Ino {
@@ -170,10 +172,24 @@ func (l *lazyBase) note(k cellKey) {
 	}
 }
 
+// knows says whether some state may have the inode.
+func (w *world) knows(i Ino) bool {
+	if w.peek(i) != nil {
+		return true
+	}
+	switch b := w.t.base.(type) {
+	case *lazyBase:
+		return b.w.knows(i)
+	case mounted:
+		return b.s.crash.w.knows(i)
+	}
+	return false
+}
+
 // force decides the given cells of this level, in their order, before anybody asks for them.
 func (l *lazyBase) force(keys []cellKey) {
 	for _, k := range keys {
-		if k.level != l.level {
+		if k.level != l.level || !l.w.knows(k.ino) {
 			continue
 		}
 		switch k.kind {
@@ -258,14 +274,16 @@ func (l *lazyBase) names(dir Ino) []dirent {
 	return out
 }
 
-func (l *lazyBase) mode(ino Ino) fs.FileMode {
-	if in := l.w.peek(ino); in != nil {
+func (l *lazyBase) mode(ino Ino) fs.FileMode { return l.w.mode(ino) }
+
+func (w *world) mode(ino Ino) fs.FileMode {
+	if in := w.peek(ino); in != nil {
 		return in.mode
 	}
-	if l.w.t.base == nil {
+	if w.t.base == nil {
 		return 0
 	}
-	return l.w.t.base.mode(ino)
+	return w.t.base.mode(ino)
 }
 
 // live gives the context numbers of in that agree with all decisions.

@@ -1,9 +1,10 @@
 package fsim
 
 import (
+	"cmp"
 	"math/big"
 	"math/bits"
-	"sort"
+	"slices"
 )
 
 // node is a set of partial states in a form that counts and indexes without visiting: a sum holds the states
@@ -67,11 +68,6 @@ func toU128(n *big.Int) (u128, bool) {
 	return u128{new(big.Int).Rsh(n, 64).Uint64(), lo}, true
 }
 
-func (a u128) big() *big.Int {
-	n := new(big.Int).SetUint64(a.hi)
-	return n.Add(n.Lsh(n, 64), new(big.Int).SetUint64(a.lo))
-}
-
 // leaf is the node of one decision.
 func leaf(e effect, d digest) *node {
 	return finish(&node{set: e, own: d})
@@ -87,6 +83,8 @@ func product(e effect, own digest, kids []*node) *node {
 		}
 		n.kids = append(n.kids, k)
 	}
+	// A kid with more states than a word holds goes last: of two numbers that fit in 128 bits together, only one can.
+	slices.SortStableFunc(n.kids, func(a, b *node) int { return cmp.Compare(a.small.hi, b.small.hi) })
 	if len(n.kids) == 1 && e.kind == 0 && n.own == (digest{}) {
 		return n.kids[0]
 	}
@@ -144,13 +142,8 @@ func (n *node) digestAt(k u128) digest {
 		return d.plus(kid.digestAt(rest))
 	}
 	for i := 0; i < len(n.kids); {
-		if n.kids[i].small.hi != 0 {
-			q, r := new(big.Int).QuoRem(k.big(), n.kids[i].n, new(big.Int))
-			k, _ = toU128(q)
-			rest, _ := toU128(r)
-			d = d.plus(n.kids[i].digestAt(rest))
-			i++
-			continue
+		if i == len(n.kids)-1 {
+			return d.plus(n.kids[i].digestAt(k))
 		}
 		// As many kids as fit in one word share one long division.
 		radix, j := n.kids[i].small.lo, i+1
@@ -180,7 +173,14 @@ func (n *node) digestAt(k u128) digest {
 
 // which finds the kid of a sum that holds state k, and the state's index there.
 func (n *node) which(k u128) (*node, u128) {
-	i := sort.Search(len(n.upto), func(i int) bool { return k.less(n.upto[i]) })
+	i, j := 0, len(n.upto)-1
+	for i < j {
+		if m := int(uint(i+j) >> 1); k.less(n.upto[m]) {
+			j = m
+		} else {
+			i = m + 1
+		}
+	}
 	if i > 0 {
 		k = k.sub(n.upto[i-1])
 	}

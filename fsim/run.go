@@ -21,7 +21,9 @@ func (e *explorer) instant(w *world, k int, x Extreme, left *int) bool {
 			return false
 		}
 		*left--
-		e.report.Classes++
+		if e.report.Classes++; e.report.Classes == ballastAfter {
+			e.ballast = make([]byte, ballastSize)
+		}
 		if f := e.once(w, st); f != nil {
 			e.report.Failure = f
 			return true

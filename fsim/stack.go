@@ -3,6 +3,7 @@ package fsim
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // stack walks depth-first through the outcomes of decisions that are only known once they are asked for.
@@ -11,10 +12,10 @@ type stack struct {
 	mu      sync.Mutex
 	trail   []decision
 	at      map[cellKey]int
-	fresh   int       // length of trail when the run began
-	unseen  int       // decisions among those that this run has not asked for
-	forcing bool      // decisions are asked for ahead of the run
-	keys    []cellKey // scratch
+	fresh   int          // length of trail when the run began
+	unseen  atomic.Int32 // decisions among those that this run has not asked for
+	forcing bool         // decisions are asked for ahead of the run
+	keys    []cellKey    // scratch
 	lean    Extreme
 	odd     error // decisions did not match the runs before: the run is not deterministic
 }
@@ -66,19 +67,20 @@ func (s *stack) decide(k cellKey, v values) int {
 
 // note marks a decision of an earlier run as asked for in this one too.
 func (s *stack) note(k cellKey) {
+	if s.unseen.Load() == 0 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unseen > 0 {
-		if i, ok := s.at[k]; ok {
-			s.mark(&s.trail[i])
-		}
+	if i, ok := s.at[k]; ok {
+		s.mark(&s.trail[i])
 	}
 }
 
 func (s *stack) mark(d *decision) {
 	if !d.seen && !s.forcing {
 		d.seen = true
-		s.unseen--
+		s.unseen.Add(-1)
 	}
 }
 
@@ -107,7 +109,7 @@ func (s *stack) missed() error {
 	if s.odd != nil {
 		return s.odd
 	}
-	if s.unseen == 0 {
+	if s.unseen.Load() == 0 {
 		return nil
 	}
 	for i := range s.trail[:s.fresh] {
@@ -155,7 +157,8 @@ func (s *stack) rewind() {
 	for i := range s.trail {
 		s.trail[i].seen = false
 	}
-	s.fresh, s.unseen = len(s.trail), len(s.trail)
+	s.fresh = len(s.trail)
+	s.unseen.Store(int32(len(s.trail)))
 }
 
 // picks gives the decisions of this run that are not the kept ones, in the order in which they were taken.

@@ -18,18 +18,24 @@ var ErrNotIndexed = errors.New("states are not indexed")
 // states are the same when names, inode identity, sizes, visible bytes and explicit metadata agree. It does
 // not change when the disk works on, and is safe for concurrent use.
 type Crash struct {
-	w    *world
-	root *node // nil: not indexed
+	w     *world
+	once  sync.Once
+	nodes *node // nil: not indexed, or not compiled yet
 }
 
 // newCrash owns t from now on.
 func newCrash(t *tracker) *Crash {
-	w := newWorld(t)
-	c := &Crash{w: w}
-	if concrete(t.base) {
-		c.root, _ = compile(w)
-	}
-	return c
+	return &Crash{w: newWorld(t)}
+}
+
+// root gives the compiled form, or nil where there is none.
+func (c *Crash) root() *node {
+	c.once.Do(func() {
+		if concrete(c.w.t.base) {
+			c.nodes, _ = compile(c.w)
+		}
+	})
+	return c.nodes
 }
 
 // Profile is the one that says which states are legal.
@@ -40,8 +46,8 @@ func (c *Crash) Instant() int { return c.w.t.n }
 
 // Count is the number of states. Where exact is false it is an upper bound, and State is [ErrNotIndexed].
 func (c *Crash) Count() (n *big.Int, exact bool) {
-	if c.root != nil {
-		return new(big.Int).Set(c.root.n), true
+	if c.root() != nil {
+		return new(big.Int).Set(c.root().n), true
 	}
 	return c.w.bound(), false
 }
@@ -94,18 +100,18 @@ type State struct {
 // State gives state k, from 0 to Count-1, without visiting the others. The order is fixed by the history
 // alone. It is [ErrNotIndexed] where Count is a bound; a k out of range is an error too.
 func (c *Crash) State(k *big.Int) (*State, error) {
-	if c.root == nil {
+	if c.root() == nil {
 		return nil, ErrNotIndexed
 	}
-	if k.Sign() < 0 || k.Cmp(c.root.n) >= 0 {
-		return nil, fmt.Errorf("state %v of %v: out of range", k, c.root.n)
+	if k.Sign() < 0 || k.Cmp(c.root().n) >= 0 {
+		return nil, fmt.Errorf("state %v of %v: out of range", k, c.root().n)
 	}
 	s := &State{crash: c, index: k}
-	if c.root.fits {
+	if c.root().fits {
 		small, _ := toU128(k)
-		s.digest = c.root.digestAt(small)
+		s.digest = c.root().digestAt(small)
 	} else {
-		s.digest = c.root.each(k, func(*effect) {})
+		s.digest = c.root().each(k, func(*effect) {})
 	}
 	return s, nil
 }
@@ -116,7 +122,7 @@ func (s *State) base() *lazyBase {
 		if s.lazy == nil {
 			l := newLazy(s.crash.w, kept{}, 0)
 			l.whole = true
-			s.crash.root.each(s.index, l.apply)
+			s.crash.root().each(s.index, l.apply)
 			s.lazy = l
 		}
 	})
@@ -159,10 +165,10 @@ func (s *State) Index() *big.Int { return s.index }
 
 // All iterates over every state once, in a fixed order, also where they are not indexed.
 func (c *Crash) All() iter.Seq[*State] {
-	if c.root != nil {
+	if c.root() != nil {
 		return func(yield func(*State) bool) {
 			one := big.NewInt(1)
-			for k := new(big.Int); k.Cmp(c.root.n) < 0; k = new(big.Int).Add(k, one) {
+			for k := new(big.Int); k.Cmp(c.root().n) < 0; k = new(big.Int).Add(k, one) {
 				s, _ := c.State(k)
 				if !yield(s) {
 					return

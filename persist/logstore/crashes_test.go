@@ -148,7 +148,7 @@ func judge(got, acked map[persist.Key]string, open []step) error {
 	return nil
 }
 
-var crashOptions = &Options{SegmentSize: minSegmentSize}
+var crashOptions = &Options{SegmentSize: 64 << 10}
 
 // reopened opens the log on files and returns what it says, and the disk.
 func reopened(t testing.TB, files map[string][]byte, plain bool) (*disk, map[persist.Key]string, error) {

@@ -137,7 +137,7 @@ func deep(short, long int) int {
 func runModel(t *testing.T, fsys afero.Fs, dir string, seed int64, keep, steps int) {
 	ctx := context.Background()
 	rnd := rand.New(rand.NewSource(seed))
-	o := &Options{SegmentSize: minSegmentSize, Keep: keep}
+	o := &Options{SegmentSize: 64 << 10, Keep: keep}
 	s, err := Open(fsys, dir, o)
 	if err != nil {
 		t.Fatal(err)

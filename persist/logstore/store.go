@@ -30,7 +30,7 @@ const (
 
 // Options are all that Open can be told. Nil means the zero value.
 type Options struct {
-	// SegmentSize is the length of a segment file in bytes, 64 KiB to 1 GiB; 0
+	// SegmentSize is the length of a segment file in bytes, 4 KiB to 1 GiB; 0
 	// means 64 MiB. A commit that is larger gets a segment of its own.
 	SegmentSize int64
 	// Damage says what to do about damage that is found by Open.
@@ -58,7 +58,7 @@ type Options struct {
 
 const (
 	defaultSegmentSize = 64 << 20
-	minSegmentSize     = 64 << 10
+	minSegmentSize     = 4 << 10
 	maxSegmentSize     = 1 << 30
 )
 

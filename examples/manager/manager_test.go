@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"os"
 	"os/exec"
@@ -40,10 +41,13 @@ func childWith(store string) func(dir string) (*exec.Cmd, error) {
 func TestNoPromiseBreaksUnderSIGKILL(t *testing.T) {
 	var out bytes.Buffer
 	o := options{rounds: 2, seed: 1, dir: t.TempDir(), command: childWith("honest")}
+	if os.Getenv("UNDERSTUDY_DEEP") == "1" {
+		o.rounds = 50
+	}
 	if err := run(&out, o); err != nil {
 		t.Fatalf("run: %v\n%s", err, &out)
 	}
-	if !strings.Contains(out.String(), "Verdict: 4 kills,") {
+	if !strings.Contains(out.String(), fmt.Sprintf("Verdict: %d kills,", 2*o.rounds)) {
 		t.Errorf("the verdict is missing:\n%s", &out)
 	}
 	for line := range strings.Lines(out.String()) {
@@ -53,12 +57,12 @@ func TestNoPromiseBreaksUnderSIGKILL(t *testing.T) {
 	}
 	t.Run("a second run finds the crew of the first", func(t *testing.T) {
 		o.rounds, o.seed = 1, 2
-		var out bytes.Buffer
-		if err := run(&out, o); err != nil {
-			t.Fatalf("run: %v\n%s", err, &out)
+		var again bytes.Buffer
+		if err := run(&again, o); err != nil {
+			t.Fatalf("run: %v\n%s", err, &again)
 		}
-		if !strings.Contains(out.String(), "dot") { // one hire a round
-			t.Errorf("the hires of both runs are not there:\n%s", &out)
+		if !strings.Contains(again.String(), "dot") { // one hire a round
+			t.Errorf("the hires of both runs are not there:\n%s", &again)
 		}
 	})
 }

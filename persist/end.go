@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/anthdm/hollywood/actor"
 )
@@ -147,10 +146,9 @@ func (s *shell) finalSave(c *actor.Context) error {
 
 // quiesce says that the actor handles nothing more, and has its process ended:
 // by its own pill where it has no parent, by its parent's goroutine where that
-// is persistent. A child of a plain actor takes itself out of the registry
-// instead: its parent may be about to poison it, and of two pills the second
-// would hang the parent for ever. It leaves behind all that is queued, since a
-// pill in there would take the id away from whoever has it by then.
+// is persistent. The parent of a child of a plain actor may be about to poison
+// it, and of two pills the second would hang that parent for ever: so the child
+// takes itself out of the registry in the same breath as it takes its pill.
 func (s *shell) quiesce(c *actor.Context) {
 	s.phase = finished
 	s.advance(quiesced)
@@ -159,13 +157,7 @@ func (s *shell) quiesce(c *actor.Context) {
 		s.boss.yard.ring(s)
 		s.boss.poke()
 	case s.orphan:
-		s.send(func(at *shell, c *actor.Context) {
-			if at == s && s.stage() < ended {
-				s.leave()
-				now := time.Now() // the clock that the engine takes for its own events
-				c.Engine().BroadcastEvent(actor.ActorStoppedEvent{PID: c.PID(), Timestamp: now})
-			}
-		})
+		c.Engine().Poison(c.PID())
 		c.Engine().Registry.Remove(c.PID())
 	default:
 		c.Engine().Poison(c.PID())

@@ -308,6 +308,7 @@ type switchStore struct {
 
 	caller   func(who string)      // told of who commits
 	fallback *persist.CorruptError // set on every record that is loaded
+	failOnce bool                  // the next commit finds the disk full
 }
 
 func (s *switchStore) opened() persist.Store {
@@ -375,6 +376,10 @@ func (s *switchStore) Commit(ctx context.Context, changes ...persist.Change) ([]
 	s.mu.Lock()
 	gate := s.gate
 	s.mu.Unlock()
+	if s.failOnce {
+		s.failOnce = false
+		return nil, errors.New("disk full")
+	}
 	if gate != nil {
 		select {
 		case <-gate:

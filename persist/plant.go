@@ -69,8 +69,10 @@ func (s *System) plant(m *mount, found []Loaded, errs []*RespawnError) *grove {
 			g.failed = append(g.failed, &RespawnError{Key: m.canonical(found[i].Key), Err: err})
 		}
 	}
-	direct := slices.Clone(g.failed)
-	slices.SortFunc(direct, func(a, b *RespawnError) int { return a.Key.Compare(b.Key) })
+	direct := map[Key]bool{}
+	for _, f := range g.failed {
+		direct[f.Key] = true
+	}
 	var path []*shell // the shells above the present one
 	for i, sh := range shells {
 		if sh == nil {
@@ -80,8 +82,8 @@ func (s *System) plant(m *mount, found []Loaded, errs []*RespawnError) *grove {
 			g.passed = append(g.passed, sh)
 			continue
 		}
-		if j := slices.IndexFunc(direct, func(f *RespawnError) bool { return sh.key.In(f.Key) }); j >= 0 {
-			g.failed = append(g.failed, &RespawnError{Key: sh.key, Err: fmt.Errorf("its ancestor %q did not come back", string(direct[j].Key))})
+		if above, hurt := ancestorIn(direct, sh.key); hurt {
+			g.failed = append(g.failed, &RespawnError{Key: sh.key, Err: fmt.Errorf("its ancestor %q did not come back", string(above))})
 			continue
 		}
 		if other := s.census.claim(sh); other != nil {
@@ -101,6 +103,16 @@ func (s *System) plant(m *mount, found []Loaded, errs []*RespawnError) *grove {
 	}
 	slices.SortFunc(g.failed, func(a, b *RespawnError) int { return a.Key.Compare(b.Key) })
 	return g
+}
+
+// ancestorIn returns the nearest ancestor of key that is in the set.
+func ancestorIn(set map[Key]bool, key Key) (Key, bool) {
+	for k, ok := key.Parent(); ok && len(set) > 0; k, ok = k.Parent() {
+		if set[k] {
+			return k, true
+		}
+	}
+	return "", false
 }
 
 // abandon gives up all keys that were claimed.
@@ -125,6 +137,22 @@ func (g *grove) root(key Key) *shell {
 		return g.roots[0]
 	}
 	return nil
+}
+
+// hurtRoots returns the roots in whose trees something failed. Both lists are in
+// key order, and the failures of a tree follow its root.
+func (g *grove) hurtRoots() map[*shell]bool {
+	hurt := map[*shell]bool{}
+	i := 0
+	for _, f := range g.failed {
+		for i < len(g.roots) && !f.Key.In(g.roots[i].key) && g.roots[i].key.Compare(f.Key) < 0 {
+			i++
+		}
+		if i < len(g.roots) && f.Key.In(g.roots[i].key) {
+			hurt[g.roots[i]] = true
+		}
+	}
+	return hurt
 }
 
 func (g *grove) hasFailed(key Key) bool {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/anthdm/hollywood/actor"
 )
@@ -97,9 +96,9 @@ func (s *System) respawnAll(ctx context.Context, prefix Key) error {
 	}
 	errs := g.announce(s)
 	defer g.abandon() // what a Goexit did not let start
+	hurt := g.hurtRoots()
 	for _, sh := range g.roots {
-		hurt := slices.ContainsFunc(g.failed, func(f *RespawnError) bool { return f.Key.In(sh.key) })
-		if hurt && !s.opts.RespawnPartial {
+		if hurt[sh] && !s.opts.RespawnPartial {
 			sh.abandon()
 			continue
 		}

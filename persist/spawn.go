@@ -63,9 +63,7 @@ func (k *Kind[T]) TryRespawnChild(c *actor.Context, name string, init func(*T)) 
 }
 
 // SpawnUnder makes a new actor as a Hollywood child of a plain actor, under any
-// key. The plain parent ends it when it ends itself. Where the child ends
-// earlier, the parent's Children keep showing its PID, and the engine ends with
-// the parent whoever has that PID then: a later life of the key too. All else is as for [Kind.Spawn].
+// key. The plain parent ends it when it ends itself. All else is as for [Kind.Spawn].
 func (k *Kind[T]) SpawnUnder(c *actor.Context, sys *System, key Key, init func(*T)) (*actor.PID, error) {
 	pid, err := sys.spawnUnder(c, k.order(init), key, (*System).birth)
 	return pid, wrap(err, "spawn", key)

@@ -29,7 +29,7 @@ func (s *shell) rollBack(c *actor.Context, why error) {
 			s.fail(c, fmt.Errorf("restart %q: %d restarts within %v are the most: %w", string(s.key), n, s.plan.limits.Window, why))
 			return
 		}
-		s.pause(delay)
+		s.pause(c, delay)
 		err := s.rebuild(c)
 		if err == nil {
 			s.sys.engine.BroadcastEvent(ActorRestarted{Key: s.key, PID: s.pid, Reason: why, Restarts: n})
@@ -80,18 +80,26 @@ func (s *shell) mayRestart() (n int, delay time.Duration, ok bool) {
 }
 
 // pause waits for the back-off. A system that closes cuts it short: what was
-// sent before is still to be handled.
-func (s *shell) pause(d time.Duration) {
-	if d <= 0 {
-		return
-	}
+// sent before is still to be handled. Children that have finished are ended
+// meanwhile.
+func (s *shell) pause(c *actor.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-s.sys.gate.shut:
+	for {
+		kids, bell := s.yard.take()
+		if len(kids) > 0 {
+			s.endKids(c, kids)
+			continue
+		}
+		select {
+		case <-timer.C:
+		case <-s.sys.gate.shut:
+		case <-bell:
+			continue
+		}
+		s.sys.yield("woken")
+		return
 	}
-	s.sys.yield("woken")
 }
 
 // rebuild makes the actor anew from its last durable snapshot.
@@ -140,7 +148,10 @@ func (s *shell) fail(c *actor.Context, why error) {
 // here, children first, as if it had failed. One thing cannot be mended: whoever
 // waits for a poison pill that is in its queue already waits for ever.
 func (s *shell) vanish(c *actor.Context, why error) {
-	s.phase, s.startErr, s.lastErr = broken, why, why
+	if s.stage() < started { // else whoever spawned it has been told that it is up
+		s.startErr = why
+	}
+	s.phase, s.lastErr = broken, why
 	s.stopTimer()
 	s.sys.engine.BroadcastEvent(ActorFailed{Key: s.key, PID: s.pid, Reason: why})
 	for _, kid := range s.kids { // those that came back with it and did not start

@@ -45,7 +45,8 @@ type Options struct {
 	// Codecs are read beside CBOR, JSON and those of Kinds.
 	Codecs []Codec
 	// SaveTimeout bounds every wait that has no context of its own: the commits
-	// of Save and of policies, SpawnChild, StopChild. 0 means 30 s.
+	// of Save and of policies, SpawnChild, StopChild; as far as the store obeys the
+	// context it is given. 0 means 30 s.
 	SaveTimeout time.Duration
 	// LoadParallel bounds how many snapshots of a tree are decoded (and, from a
 	// store that is no TreeStore, loaded) side by side. 0 means 16.
@@ -60,7 +61,8 @@ type Options struct {
 	// Go starts every goroutine of the system; nil means the go statement. Yield
 	// is called with a name of the place after each wake that precedes something
 	// shared; nil does nothing. With Go or Yield set, the contexts given to
-	// stores name their caller (see Caller). All three are for schedulers.
+	// stores name their caller (see Caller). All three are for schedulers, which
+	// must not panic in them.
 	Go    func(name string, f func())
 	Yield func(point string)
 }

@@ -88,6 +88,7 @@ type inodeCells struct {
 	names    []*entryCell // every entry that ever named it
 
 	dataFloor, metaFloor int  // times
+	cutFloor             int  // truncates up to this time are durable, though data may not be
 	failSeq, failFloor   int  // a failed sync: versions in (failFloor, failSeq] never become guaranteed
 	lastChange, lastData int  // the last change that fsync, that fdatasync must make durable
 	nlink                int  // entries that name it now, counted from 0 for an inode of the base

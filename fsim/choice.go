@@ -83,9 +83,10 @@ func (t *tracker) contexts(in *inodeCells) []context {
 		return []context{{epoch: -1, next: afterEnd, at: -1, meta: -1}}
 	}
 	var cs []context
-	first, next := epochAt(in, t.dataFloor(in))
+	floor := max(t.dataFloor(in), in.cutFloor)
+	first, next := epochAt(in, floor)
 	for _, tr := range in.truncs {
-		if tr.seq > t.dataFloor(in) {
+		if tr.seq > floor {
 			cs = append(cs, context{epoch: first, next: tr.seq, at: -1, meta: -1})
 			first, next = tr.seq, afterEnd
 		}
@@ -142,7 +143,8 @@ func (t *tracker) sizeChoices(in *inodeCells, c context, ask func() int64) []siz
 		if v.fromBase {
 			s.size = ask()
 		}
-		if i > lo && !v.cut && !t.p.sizeBeforeData && c.at < 0 {
+		lost := t.p.lostSizeStays && v.seq > in.failFloor && v.seq <= in.failSeq
+		if i > lo && !v.cut && !t.p.sizeBeforeData && c.at < 0 && !lost {
 			s.need = v.seq
 		}
 		add(s)

@@ -15,12 +15,6 @@ func (d digest) plus(e digest) digest {
 	return digest{lo, hi}
 }
 
-func (d digest) minus(e digest) digest {
-	lo, borrow := bits.Sub64(d[0], e[0], 0)
-	hi, _ := bits.Sub64(d[1], e[1], borrow)
-	return digest{lo, hi}
-}
-
 // scramble is the finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number
 // generators, 2014), a bijection.
 func scramble(x uint64) uint64 {

@@ -339,8 +339,12 @@ func (t *tracker) dropData(in *inodeCells) {
 // sync raises the floors that fsync or fdatasync of one inode raises.
 func (t *tracker) sync(o *op) {
 	in := t.inode(o.ino)
-	in.dataFloor = t.n
-	t.dropData(in)
+	if o.n > 0 {
+		t.syncRange(in, o.block*BlockSize+int64(o.off), int64(o.n))
+	} else {
+		in.dataFloor = t.n
+		t.dropData(in)
+	}
 	change := in.lastData
 	if o.kind == opFsync {
 		change = in.lastChange
@@ -361,6 +365,35 @@ func (t *tracker) sync(o *op) {
 		}
 		d.dirty = slices.DeleteFunc(d.dirty, func(e *entryCell) bool { return len(e.vers) == 1 })
 	}
+}
+
+// syncRange is the data part of a write with O_SYNC: the pages of that write and the size up to its end. Older
+// dirty pages elsewhere in the file stay unpromised (generic_write_sync in include/linux/fs.h).
+func (t *tracker) syncRange(in *inodeCells, off, n int64) {
+	t.pruneData(in)
+	if in.failSeq > 0 {
+		return
+	}
+	if last := len(in.truncs) - 1; last >= 0 {
+		in.cutFloor = max(in.cutFloor, in.truncs[last].seq)
+		in.sizes = dropBefore(in.sizes, in.truncs[last].seq, sizeSeq)
+	}
+	for i := len(in.sizes) - 1; i >= 0; i-- {
+		size := in.sizes[i].size
+		if in.sizes[i].fromBase {
+			size = t.base.size(in.ino)
+		}
+		if size < off+n {
+			in.sizes = append(in.sizes[:0:0], in.sizes[i+1:]...)
+			break
+		}
+	}
+	for b := off / BlockSize; b*BlockSize < off+n; b++ {
+		if c := in.blocks[b]; c != nil {
+			c.vers = append(c.vers[:0:0], c.vers[len(c.vers)-1])
+		}
+	}
+	in.dirty = slices.DeleteFunc(in.dirty, func(b int64) bool { return len(in.blocks[b].vers) == 1 })
 }
 
 // syncNames makes the names that in has at time at durable, drops the ones that it no longer had then, and

@@ -123,6 +123,14 @@ func (s *liveSim) command(f []string) error {
 			return err
 		}
 		ok = s.write(f[1], num(2), b)
+	case f[0] == "osync":
+		b, err := runBytes(f[3])
+		if err != nil {
+			return err
+		}
+		if ok = s.write(f[1], num(2), b); ok {
+			s.syncWrite(f[1], num(2), len(b))
+		}
 	case f[0] == "truncate":
 		ok = s.truncate(f[1], num(2))
 	case f[0] == "rename":
@@ -305,15 +313,19 @@ func mutants(p *Profile) map[string]*Profile {
 	add("replace waits", func(r *rules) { r.replaceWaits = !r.replaceWaits })
 	add("file sync names", func(r *rules) { r.fileSyncNames = !r.fileSyncNames })
 	add("garbage", func(r *rules) { r.garbage = !r.garbage })
+	add("lost size stays", func(r *rules) { r.lostSizeStays = !r.lostSizeStays })
 	add("partial truncate", func(r *rules) { r.partialTruncate = !r.partialTruncate })
 	return out
 }
 
 // idle says that a rule changes nothing on a profile: where data is in the one order, journals decide alone.
 func idle(p *Profile, rule string) bool {
+	if rule == "lost size stays" && p.sizeBeforeData {
+		return true // any size may
+	}
 	if p.dataInOrder {
 		switch rule {
-		case "no tears", "tears at the ends", "tears anywhere", "size before data", "cut bytes return", "replace waits", "garbage":
+		case "lost size stays", "no tears", "tears at the ends", "tears anywhere", "size before data", "cut bytes return", "replace waits", "garbage":
 			return true
 		}
 	}

@@ -83,6 +83,12 @@ func (s *liveSim) write(path string, off int, b []byte) bool {
 	return true
 }
 
+// syncWrite is what a write with O_SYNC does besides writing.
+func (s *liveSim) syncWrite(path string, off, n int) {
+	_, _, i := s.find(path)
+	s.emit(op{kind: opFsync, ino: i, block: int64(off / BlockSize), off: int32(off % BlockSize), n: int32(n)})
+}
+
 func (s *liveSim) truncate(path string, n int) bool {
 	_, _, i := s.find(path)
 	if i == 0 || s.kind[i].IsDir() {
@@ -194,7 +200,11 @@ func (s *liveSim) step(r *rand.Rand) bool {
 			_, _, i := s.find(n)
 			off = len(s.data[i]) // append
 		}
-		return off+size < 3*BlockSize && s.write(n, off, b)
+		ok := off+size < 3*BlockSize && s.write(n, off, b)
+		if ok && r.IntN(8) == 0 {
+			s.syncWrite(n, off, size)
+		}
+		return ok
 	case 6:
 		return s.truncate(n, []int{0, 0, 50, 700, 4096, 5000}[r.IntN(6)])
 	case 7, 8:

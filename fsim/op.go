@@ -59,8 +59,8 @@ type op struct {
 	dir, dir2   Ino    // the directories of name and name2
 	name, name2 string // opLink, opUnlink: name; opRename: name becomes name2
 	over        Ino    // opRename: the inode that was at (dir2, name2), or 0
-	block       int64  // opWrite: index of the block
-	off, n      int32  // opWrite: bytes [off, off+n) of the block are new
+	block       int64  // opWrite: index of the block; opFsync with n > 0: only n bytes from off of the block on are synced
+	off, n      int32  // opWrite: bytes [off, off+n) of the block are new; opFsync: see block
 	page        page   // opWrite: the whole new version of the block
 	size        int64  // opWrite: the size afterwards; opTruncate: the new size
 	meta        meta   // opInode, opMeta

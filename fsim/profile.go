@@ -73,6 +73,10 @@ type rules struct {
 	// garbage: a newly allocated block may hold bytes that were never written to it. POSIX leaves it open;
 	// no certified file system showed it.
 	garbage bool
+	// lostSizeStays: data that a failed sync has given up may be missing below a size that grew with it. On
+	// btrfs an append whose sync failed keeps its size and reads zeros after a later sync that succeeds; on XFS
+	// the size goes back.
+	lostSizeStays bool
 	// partialTruncate: a truncate may have moved the size only to a block boundary on its way. POSIX.
 	partialTruncate bool
 }
@@ -96,7 +100,7 @@ var (
 	// XFS is XFS with its default options.
 	XFS = &Profile{"xfs", rules{order: namesPrefix, tear: TearEnds, fileSyncNames: true}}
 	// Btrfs is btrfs with its default options, copy on write included.
-	Btrfs = &Profile{"btrfs", rules{order: namesLinked, tear: TearNone, fileSyncNames: true}}
+	Btrfs = &Profile{"btrfs", rules{order: namesLinked, tear: TearNone, fileSyncNames: true, lostSizeStays: true}}
 	// POSIX promises what POSIX.1-2017 promises and no more.
 	POSIX = &Profile{"posix", rules{order: namesFree, tear: TearEnds, sizeBeforeData: true, cutReturns: true,
 		garbage: true, partialTruncate: true}}

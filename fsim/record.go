@@ -21,7 +21,6 @@ type History struct {
 	log  [][]packed // HistoryFull: every micro-operation, in chunks
 	ext  []op       // what packed has no room for
 	n    int
-	who  *Disk // for the words of the trace; may be nil
 }
 
 const chunk = 4096

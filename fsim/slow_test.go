@@ -25,6 +25,7 @@ type slow struct {
 	floorS map[Ino]map[int]bool // times whose data a failed sync has spoilt
 	floorA map[Ino]int          // metadata
 	sure   map[Ino]bool         // was durable, and linked ever since
+	ranged map[Ino][]int // times of syncs that covered one write only
 	all    int
 	limit  int
 	out    map[string]bool
@@ -33,7 +34,7 @@ type slow struct {
 // slowStates gives all states after ops, or nil if they are more than limit combinations.
 func slowStates(p *Profile, ops []op, limit int) map[string]bool {
 	s := &slow{rules: p.rules, ops: ops, kind: map[Ino]fs.FileMode{rootIno: fs.ModeDir}, born: map[Ino]int{},
-		floorE: map[holder]int{}, floorD: map[Ino]int{}, floorS: map[Ino]map[int]bool{}, floorA: map[Ino]int{}, sure: map[Ino]bool{},
+		floorE: map[holder]int{}, floorD: map[Ino]int{}, floorS: map[Ino]map[int]bool{}, floorA: map[Ino]int{}, sure: map[Ino]bool{}, ranged: map[Ino][]int{},
 		limit: limit, out: map[string]bool{}}
 	s.ents = []map[holder]Ino{{}}
 	s.data, s.metas = []map[Ino][]byte{{}}, []map[Ino]meta{{}}
@@ -164,7 +165,11 @@ func (s *slow) lastChange(ino Ino, t int, data bool) int {
 func (s *slow) floor(c holder) int { return max(s.floorE[c], s.all) }
 
 func (s *slow) sync(t int, o *op) {
-	s.floorD[o.ino] = t
+	if o.n == 0 {
+		s.floorD[o.ino] = t
+	} else if len(s.floorS[o.ino]) == 0 {
+		s.ranged[o.ino] = append(s.ranged[o.ino], t)
+	}
 	if o.kind == opFsync {
 		s.floorA[o.ino] = t
 	}
@@ -390,10 +395,59 @@ func (s *slow) inode(ino Ino, m int) []string {
 	return out
 }
 
+// end gives where the range of the sync at time r ends.
+func (s *slow) end(r int) int {
+	o := &s.ops[r-1]
+	return int(o.block)*BlockSize + int(o.off+o.n)
+}
+
+// leastSize gives the time from which sizes are at least those that syncs of single writes promise.
+func (s *slow) leastSize(ino Ino) int {
+	least := 0
+	for _, r := range s.ranged[ino] {
+		u := r
+		for u > s.born[ino] && len(s.data[u-1][ino]) >= s.end(r) && u > s.lastCut(ino, r) {
+			u--
+		}
+		least = max(least, u)
+	}
+	return least
+}
+
+// lastCut gives the last truncate of ino up to time t.
+func (s *slow) lastCut(ino Ino, t int) int {
+	for u := t; u > 0; u-- {
+		if o := &s.ops[u-1]; o.ino == ino && o.kind == opTruncate {
+			return u
+		}
+	}
+	return 0
+}
+
+// leastCut gives the last truncate that a sync of a single write made durable.
+func (s *slow) leastCut(ino Ino) int {
+	least := 0
+	for _, r := range s.ranged[ino] {
+		least = max(least, s.lastCut(ino, r))
+	}
+	return least
+}
+
+// leastBlock gives the last sync of a single write that covered block b.
+func (s *slow) leastBlock(ino Ino, b int) int {
+	least := 0
+	for _, r := range s.ranged[ino] {
+		if o := &s.ops[r-1]; int(o.block) <= b && b*BlockSize < s.end(r) {
+			least = r
+		}
+	}
+	return least
+}
+
 // guaranteed gives the time from which a version of something is guaranteed: the data floor, unless that
 // version was written between a sync that failed and the one before it.
-func (s *slow) guaranteed(ino Ino, value func(t int) string) int {
-	f := max(s.floorD[ino], s.all, s.born[ino])
+func (s *slow) guaranteed(ino Ino, least int, value func(t int) string) int {
+	f := max(s.floorD[ino], s.all, s.born[ino], least)
 	made := f
 	for made > s.born[ino] && value(made) == value(made-1) {
 		made--
@@ -425,7 +479,7 @@ func (s *slow) contents(ino Ino, m int) []string {
 		switch {
 		case m >= 0 && (from > m || to <= m):
 			continue // not the truncate that prefix m ends with
-		case m < 0 && to <= max(s.floorD[ino], s.all):
+		case m < 0 && to <= max(s.floorD[ino], s.all, s.leastCut(ino)):
 			continue // the next truncate is durable
 		}
 		if s.partialTruncate {
@@ -451,16 +505,16 @@ func (s *slow) inEpoch(ino Ino, m, from, to int, out *[]string) {
 		}
 		return fmt.Sprint(n)
 	}
-	start := max(s.guaranteed(ino, ver), s.born[ino], from)
+	start := max(s.guaranteed(ino, s.leastSize(ino), ver), s.born[ino], from)
 	if f := s.flushed(ino, m); f > 0 {
 		start = s.flushedSize(ino, start, min(f, to-1))
 	}
 	for t := start; t < to; t++ {
 		need := 0
-		if !s.sizeBeforeData && ver(t) != ver(start) && (from < 0 || true) {
+		if !s.sizeBeforeData && ver(t) != ver(start) {
 			var w int
 			fmt.Sscan(ver(t), &w)
-			if s.ops[w-1].kind == opWrite {
+			if s.ops[w-1].kind == opWrite && !(s.lostSizeStays && s.floorS[ino][w]) {
 				need = w
 			}
 		}
@@ -504,7 +558,7 @@ func (s *slow) flushedSize(ino Ino, start, f int) int {
 
 // fresh says that block b was not allocated at the floor.
 func (s *slow) fresh(ino Ino, b int) bool {
-	f := s.guaranteed(ino, func(t int) string { return fmt.Sprint(s.blockTime(ino, b, t)) })
+	f := s.guaranteed(ino, s.leastBlock(ino, b), func(t int) string { return fmt.Sprint(s.blockTime(ino, b, t)) })
 	return !s.alloc[f][ino][b]
 }
 
@@ -561,7 +615,7 @@ func (s *slow) withSize(ino Ino, m, from, to, size, need int, out *[]string) {
 // block gives the values of the first vis bytes of block b.
 func (s *slow) block(ino Ino, m, from, to, b, vis, wait int) []string {
 	now := len(s.ops)
-	lo, hi := s.guaranteed(ino, func(t int) string { return fmt.Sprint(s.blockTime(ino, b, t)) }), now
+	lo, hi := s.guaranteed(ino, s.leastBlock(ino, b), func(t int) string { return fmt.Sprint(s.blockTime(ino, b, t)) }), now
 	if from >= 0 && !s.cutReturns {
 		for t := s.born[ino] + 1; t <= now; t++ {
 			o := &s.ops[t-1]

@@ -10,7 +10,6 @@ type narrator struct {
 	ops  []op
 	disk *Disk // for the words of the trace; may be nil
 	path map[Ino]string
-	was  map[Ino]string
 }
 
 // newNarrator learns the names of the first n operations. An inode is called by the first name that it had.

@@ -72,8 +72,7 @@ func compareCells(a, b *entryCell) int {
 // with the entries that may name it.
 func (w *world) findComponents() {
 	up := make(map[*entryCell]*entryCell, len(w.open))
-	var find func(e *entryCell) *entryCell
-	find = func(e *entryCell) *entryCell {
+	find := func(e *entryCell) *entryCell {
 		for up[e] != e {
 			up[e] = up[up[e]]
 			e = up[e]

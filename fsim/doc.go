@@ -22,6 +22,26 @@
 // Every call is recorded in a trace ([Disk.Trace]), with the name of the caller
 // where it came through [Disk.As].
 //
+// # Crash states
+//
+// [Disk.Crash] and [History.At] give the set of states that a power cut may
+// leave at an instant: counted, reached by number without visiting the others,
+// iterated without duplicates, sampled near the extremes, mounted as disks that
+// crash again. Which states are legal is said by a [Profile], a small table of
+// rules with their sources; each rule is pinned by a narrated scenario under
+// testdata/litmus. What a profile allows, Linux allows, and what Linux allows,
+// POSIX allows. Everything is relative to a model of torn blocks and of fills,
+// which [Profile.Model] states.
+//
+// # Exploring
+//
+// [Explore] runs a workload once and its recovery on every legal state of every
+// instant that matters. A cell of the disk is decided when recovery first reads
+// it, so states that differ only in what it never reads are visited once. Where
+// that is too much it covers all states within k cells of each extreme, and its
+// [Report] says which k. [Check] does it in a test and tells the shortest story
+// of what broke, with the sync that was missing; [Judge] compares profiles.
+//
 // # Faults
 //
 // A [Fault] is a value that prints as one line and parses back: an error at the

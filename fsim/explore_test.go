@@ -207,7 +207,7 @@ func TestLazyExplorationSeesExactlyWhatBruteForceSees(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(5, 6))
 			done, nested := 0, 0
-			for done < budget(60, 1500) {
+			for done < budget(30, 1500) {
 				ops := randomOps(r, 2+r.IntN(8))
 				prog := randomProgram(r)
 				depth := r.IntN(2)

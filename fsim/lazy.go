@@ -2,68 +2,10 @@ package fsim
 
 import (
 	"cmp"
-	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 	"sync"
 )
-
-// cellKind tells the cells of a disk apart.
-type cellKind uint8
-
-const (
-	cellEntry cellKind = iota + 1
-	cellSize
-	cellBlock
-	cellMeta
-	cellSizeOrigin  // whether the size is one of the versions, or what an undecided base has
-	cellBlockOrigin // the same for a block
-	cellInstant     // when the power goes a second time
-)
-
-// cellKey names a cell for ever: decisions are found by it, never by the order in which they were asked for.
-// level counts the crashes before it.
-type cellKey struct {
-	level int
-	kind  cellKind
-	ino   Ino // of the directory for an entry
-	name  string
-	index int64
-}
-
-func (k cellKey) String() string {
-	s := ""
-	switch k.kind {
-	case cellEntry:
-		s = fmt.Sprintf("entry %d/%q", k.ino, k.name)
-	case cellSize:
-		s = fmt.Sprintf("size %d", k.ino)
-	case cellBlock:
-		s = fmt.Sprintf("block %d.%d", k.ino, k.index)
-	case cellMeta:
-		s = fmt.Sprintf("meta %d", k.ino)
-	case cellSizeOrigin:
-		s = fmt.Sprintf("size-origin %d", k.ino)
-	case cellBlockOrigin:
-		s = fmt.Sprintf("block-origin %d.%d", k.ino, k.index)
-	case cellInstant:
-		s = "instant"
-	}
-	return strings.Repeat("again ", k.level) + s
-}
-
-// values are the legal values of a cell, at least two. Value 0 is what it would hold had everything been written
-// back, oldest what it holds if only what was synced survived. id tells values apart whatever else is decided.
-type values struct {
-	n, oldest int
-	id        func(i int) uint64
-}
-
-// decider picks one of the legal values of a cell. It is called once per cell and base.
-type decider interface {
-	decide(k cellKey, v values) int
-}
 
 // lazyBase is one state of a world whose cells are decided when they are first needed. Whatever was decided
 // so far can always be completed to a legal state.
@@ -327,73 +269,6 @@ func (l *lazyBase) keepContexts(in *inodeCells, ic *inodeContexts, keep func(x i
 		verdict[x] = keep(int32(x))
 	}
 	l.narrow(func(a int) bool { return verdict[ic.of[a]] })
-}
-
-func (l *lazyBase) meta(ino Ino) meta {
-	in := l.w.peek(ino)
-	if in == nil {
-		return l.w.t.base.meta(ino)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	v, ok := l.metas[ino]
-	if ok {
-		l.note(cellKey{kind: cellMeta, ino: ino})
-	} else {
-		v = l.decideMeta(in)
-		if l.metas == nil {
-			l.metas = map[Ino]metaVer{}
-		}
-		l.metas[ino] = v
-	}
-	if v.fromBase {
-		return l.w.t.base.meta(ino)
-	}
-	return v.meta
-}
-
-func (l *lazyBase) decideMeta(in *inodeCells) metaVer {
-	if len(in.metas) == 1 {
-		return in.metas[0]
-	}
-	ic := l.w.contexts(in)
-	same := func(a, b metaVer) bool { return a.meta == b.meta && a.fromBase == b.fromBase }
-	var vals []metaVer
-	for _, x := range l.live(in, ic) {
-		for _, v := range l.w.t.metaChoices(in, ic.list[x]) {
-			if v.fromBase && in.fromBase {
-				v = metaVer{seq: v.seq, meta: l.w.t.base.meta(in.ino)}
-			}
-			if !slices.ContainsFunc(vals, func(o metaVer) bool { return same(o, v) }) {
-				vals = append(vals, v)
-			}
-		}
-	}
-	pick := 0
-	if len(vals) > 1 {
-		pick = l.d.decide(cellKey{level: l.level, kind: cellMeta, ino: in.ino},
-			values{len(vals), oldestBy(vals, metaSeq), func(i int) uint64 { return metaDigest(0, vals[i].meta)[0] }})
-	}
-	l.keepContexts(in, ic, func(x int32) bool {
-		return slices.ContainsFunc(l.w.t.metaChoices(in, ic.list[x]), func(v metaVer) bool {
-			if v.fromBase {
-				v = metaVer{meta: l.w.t.base.meta(in.ino)}
-			}
-			return same(v, vals[pick])
-		})
-	})
-	return vals[pick]
-}
-
-// oldestBy finds the value whose version is oldest; of several the first.
-func oldestBy[V any](vals []V, seq func(V) int) int {
-	best := 0
-	for i, v := range vals {
-		if seq(v) < seq(vals[best]) {
-			best = i
-		}
-	}
-	return best
 }
 
 func (l *lazyBase) size(ino Ino) int64 {

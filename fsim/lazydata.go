@@ -235,3 +235,70 @@ func oldestBlock(vals []choice) int {
 	}
 	return best
 }
+
+func (l *lazyBase) meta(ino Ino) meta {
+	in := l.w.peek(ino)
+	if in == nil {
+		return l.w.t.base.meta(ino)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v, ok := l.metas[ino]
+	if ok {
+		l.note(cellKey{kind: cellMeta, ino: ino})
+	} else {
+		v = l.decideMeta(in)
+		if l.metas == nil {
+			l.metas = map[Ino]metaVer{}
+		}
+		l.metas[ino] = v
+	}
+	if v.fromBase {
+		return l.w.t.base.meta(ino)
+	}
+	return v.meta
+}
+
+func (l *lazyBase) decideMeta(in *inodeCells) metaVer {
+	if len(in.metas) == 1 {
+		return in.metas[0]
+	}
+	ic := l.w.contexts(in)
+	same := func(a, b metaVer) bool { return a.meta == b.meta && a.fromBase == b.fromBase }
+	var vals []metaVer
+	for _, x := range l.live(in, ic) {
+		for _, v := range l.w.t.metaChoices(in, ic.list[x]) {
+			if v.fromBase && in.fromBase {
+				v = metaVer{seq: v.seq, meta: l.w.t.base.meta(in.ino)}
+			}
+			if !slices.ContainsFunc(vals, func(o metaVer) bool { return same(o, v) }) {
+				vals = append(vals, v)
+			}
+		}
+	}
+	pick := 0
+	if len(vals) > 1 {
+		pick = l.d.decide(cellKey{level: l.level, kind: cellMeta, ino: in.ino},
+			values{len(vals), oldestBy(vals, metaSeq), func(i int) uint64 { return metaDigest(0, vals[i].meta)[0] }})
+	}
+	l.keepContexts(in, ic, func(x int32) bool {
+		return slices.ContainsFunc(l.w.t.metaChoices(in, ic.list[x]), func(v metaVer) bool {
+			if v.fromBase {
+				v = metaVer{meta: l.w.t.base.meta(in.ino)}
+			}
+			return same(v, vals[pick])
+		})
+	})
+	return vals[pick]
+}
+
+// oldestBy finds the value whose version is oldest; of several the first.
+func oldestBy[V any](vals []V, seq func(V) int) int {
+	best := 0
+	for i, v := range vals {
+		if seq(v) < seq(vals[best]) {
+			best = i
+		}
+	}
+	return best
+}

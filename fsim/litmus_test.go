@@ -278,7 +278,10 @@ func TestEveryLitmusHoldsOnEveryProfile(t *testing.T) {
 				for _, b := range l.check(p, p) {
 					t.Error(b)
 				}
-				want := slowStates(p, l.ops, 1<<20)
+				want := slowStates(p, l.ops, 1<<13)
+				if want == nil {
+					continue // too many to judge one by one
+				}
 				got, err := lazyStates(p, l.ops)
 				if err == nil {
 					err = compareSets(got, want)

@@ -91,7 +91,9 @@ var (
 	// Ext4 is ext4 as mounted by default: data=ordered, delayed allocation, auto_da_alloc.
 	Ext4 = &Profile{"ext4", rules{order: namesPrefix, tear: TearEnds, sizeBeforeData: true, replaceWaits: true,
 		fileSyncNames: true}}
-	// Ext4Writeback is ext4 with data=writeback.
+	// Ext4Writeback is ext4 with data=writeback. One thing that a kernel was seen to do is in no profile: blocks
+	// freed by a truncate or removal that is not durable yet are reused at once, so that the old file may show
+	// bytes of another one (ext4_free_blocks in fs/ext4/mballoc.c).
 	Ext4Writeback = &Profile{"ext4-writeback", rules{order: namesPrefix, tear: TearEnds, sizeBeforeData: true,
 		cutReturns: true, fileSyncNames: true}}
 	// Ext4Journal is ext4 with data=journal.

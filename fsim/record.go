@@ -128,22 +128,6 @@ func (h *History) catchUp() {
 	}
 }
 
-// durable gives the version of a block that is surely on the medium, and whether there is a newer one that is
-// not. It is called under the disk's lock.
-func (h *History) durable(ino Ino, block int64) (old page, dirty bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.catchUp()
-	in := h.now.inode(ino)
-	vers := in.block(block)
-	i := floorOf(in, vers, blockSeq, h.now.dataFloor(in))
-	old = vers[i].page
-	if vers[i].fromBase {
-		old = h.base.block(ino, block).cut(vers[i].lim)
-	}
-	return old, i < len(vers)-1
-}
-
 // ErrNoInstant says that a history has no such instant.
 var ErrNoInstant = errors.New("no such instant")
 

@@ -25,7 +25,7 @@ type slow struct {
 	floorS map[Ino]map[int]bool // times whose data a failed sync has spoilt
 	floorA map[Ino]int          // metadata
 	sure   map[Ino]bool         // was durable, and linked ever since
-	ranged map[Ino][]int // times of syncs that covered one write only
+	ranged map[Ino][]int        // times of syncs that covered one write only
 	all    int
 	limit  int
 	out    map[string]bool

@@ -12,9 +12,9 @@ func TestCountStateAndIterationAgreeWithTheJudge(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(3, 4))
 			done := 0
-			for done < budget(60, 10000) {
+			for done < budget(40, 10000) {
 				ops := randomOps(r, 3+r.IntN(11))
-				want := slowStates(p, ops, budget(4000, 20000))
+				want := slowStates(p, ops, 2000)
 				if want == nil {
 					continue
 				}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 
 	"github.com/spf13/afero"
@@ -237,22 +238,26 @@ func (f *File) writeAt(c *cmd, b []byte, off int64) int {
 		err = c.hit.shortWrite()
 	}
 	if err == nil && n > 0 {
-		f.syncFlags()
+		f.syncFlags(off, n)
 	}
 	c.err = err
 	return n
 }
 
-// syncFlags makes what was just written durable where the handle was opened
-// with O_SYNC or O_DSYNC.
-func (f *File) syncFlags() {
+// syncFlags makes the n bytes that were just written at off durable where the
+// handle was opened with O_SYNC or O_DSYNC; other bytes of the file it leaves
+// (generic_write_sync in include/linux/fs.h of Linux syncs a range).
+func (f *File) syncFlags(off int64, n int) {
+	o := op{ino: f.i.ino, block: off / BlockSize, off: int32(off % BlockSize), n: int32(min(n, math.MaxInt32))}
 	switch {
-	case f.v.d.rec == nil:
 	case f.flag&os.O_SYNC == os.O_SYNC:
-		f.v.d.emit(&op{kind: opFsync, ino: f.i.ino})
+		o.kind = opFsync
 	case flagDataSync != 0 && f.flag&flagDataSync != 0:
-		f.v.d.emit(&op{kind: opFdatasync, ino: f.i.ino})
+		o.kind = opFdatasync
+	default:
+		return
 	}
+	f.v.d.emit(&o)
 }
 
 // Seek sets the offset of the next Read or Write. It may lie beyond the end of

@@ -216,7 +216,8 @@ func (o *order) seek(ix *index, key persist.Key) (run, at int) {
 
 func (o *order) insert(ix *index, id uint32) {
 	if len(o.runs) == 0 {
-		o.runs = append(o.runs, make([]uint32, 0, runLen))
+		o.runs = append(o.runs, append(make([]uint32, 0, runLen), id))
+		return
 	}
 	run, at := o.seek(ix, ix.at(id).key)
 	r := slices.Insert(o.runs[run], at, id)

@@ -20,7 +20,7 @@ var (
 // on, whatever becomes of the name. It implements [afero.File], [SyncDataer]
 // and [fs.ReadDirFile], and may be used by several goroutines at once.
 type File struct {
-	v       view
+	v       *view
 	i       *inode
 	name    string
 	flag    int
@@ -45,7 +45,7 @@ var (
 
 // begin starts a call on the handle.
 func (f *File) begin(c *cmd, k CallKind, mutates bool) {
-	c.Op, c.v, c.handle = k, &f.v, f
+	c.Op, c.v, c.handle = k, f.v, f
 	c.begin(mutates)
 	if c.err == nil && f.closed {
 		c.err = fs.ErrClosed
@@ -228,7 +228,7 @@ func (f *File) writeAt(c *cmd, b []byte, off int64) int {
 	asked := len(b)
 	b = b[:c.hit.through(asked)]
 	if asked > 0 && off < maxFileSize {
-		d.stripSetID(&f.v, f.i)
+		d.stripSetID(f.v, f.i)
 	}
 	n, err := d.writeFor(f, c, b, off)
 	if n > 0 {
@@ -306,7 +306,7 @@ func (f *File) Truncate(size int64) error {
 		case size > maxFileSize:
 			c.err = errTooBig
 		default:
-			f.v.d.stripSetID(&f.v, f.i)
+			f.v.d.stripSetID(f.v, f.i)
 			f.v.d.truncate(f.i, size)
 		}
 	}

@@ -100,7 +100,7 @@ func (d *Disk) mayOpen(v *view, i *inode, flag int) error {
 func (d *Disk) handle(v *view, i *inode, path string, flag int) *File {
 	i.opens++
 	d.handles++
-	f := &File{v: *v, i: i, name: path, flag: flag, number: d.handles, errSeen: i.errSeq}
+	f := &File{v: v, i: i, name: path, flag: flag, number: d.handles, errSeen: i.errSeq}
 	if i.errUnseen {
 		f.errSeen--
 	}

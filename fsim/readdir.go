@@ -38,7 +38,7 @@ func (f *File) readdir(n int, describe bool, visit func(name string) bool) error
 		} else {
 			names := f.nextNames(&c, n)
 			if describe && len(names) > 0 {
-				if c.err = f.v.d.may(&f.v, f.i, mayExec); c.err != nil {
+				if c.err = f.v.d.may(f.v, f.i, mayExec); c.err != nil {
 					return c.end("fstatat")
 				}
 			}

@@ -161,7 +161,7 @@ func (v *view) statPlain(name string) (fi *info) {
 	}
 	d.mu.Lock()
 	if !d.off && d.faults == nil {
-		if s, ok := d.last.recall(name); ok {
+		if s, ok := d.last.recall(name); ok && s.node != nil {
 			d.calls++
 			fi = d.info(s.node, s.name)
 		}

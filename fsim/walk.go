@@ -51,8 +51,8 @@ type lastDir struct {
 	dir  *inode // nil: nothing remembered
 }
 
-// recall resolves a path through the remembered directory, to something that is
-// there and is not a symlink.
+// recall resolves a path through the remembered directory, unless that takes
+// following a symlink or asking the base.
 func (l *lastDir) recall(path string) (s spot, ok bool) {
 	n := len(l.path)
 	if l.dir == nil || len(path) <= n || len(path) >= maxPath || path[n] != '/' || path[:n] != l.path {
@@ -60,7 +60,10 @@ func (l *lastDir) recall(path string) (s spot, ok bool) {
 	}
 	name := path[n+1:]
 	i := l.dir.dir.entries[name]
-	if i == nil || i.isSymlink() {
+	switch {
+	case i != nil && i.isSymlink():
+		return spot{}, false
+	case i == nil && (l.dir.dir.lazy || !isPlain(name)):
 		return spot{}, false
 	}
 	return spot{dir: l.dir, name: name, node: i}, true
@@ -134,6 +137,12 @@ func (d *Disk) walk(v *view, path string, mode walkMode) (spot, error) {
 		}
 		cur, rest = node, tail
 	}
+}
+
+// isPlain reports whether a name is one component that may be looked up as it is.
+func isPlain(name string) bool {
+	return name != "" && len(name) <= maxName && kindOf(name) == lastNormal &&
+		strings.IndexByte(name, '/') < 0 && strings.IndexByte(name, 0) < 0
 }
 
 // hasNUL reports whether a or b cannot be handed to the kernel at all.

@@ -167,7 +167,8 @@ func (t *tracker) apply(o *op) {
 		}
 	case opSyncFail:
 		if in := t.inode(o.ino); in.failSeq == 0 {
-			in.failSeq, in.failFloor = t.n, in.dataFloor
+			t.pruneData(in)
+			in.failSeq, in.failFloor = t.n, t.dataFloor(in)
 		} else {
 			in.failSeq = t.n
 		}

@@ -26,7 +26,8 @@ type ExploreOptions struct {
 	Deviations int
 	// Depth is how many more times the power may go, during or right after a recovery.
 	Depth int
-	// Workers is how many recoveries run at once; 0 means 1. For more, Recover must be re-entrant.
+	// Workers is how many recoveries run at once; 0 means 1. For more, Recover must be re-entrant, and which of
+	// several failures is reported may differ from run to run.
 	Workers int
 	// Steps is how many calls on its disk one recovery may make; 0 means 1,000,000. From then on calls fail
 	// with [ErrTooManySteps]; a recovery that goes on regardless is ended. A loop without calls cannot be.

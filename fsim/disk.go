@@ -179,7 +179,8 @@ func (d *Disk) SetCapacity(bytes int64) {
 }
 
 // Used returns how many bytes of the capacity are taken. Of a disk that was
-// mounted from a crash state, it counts what was added since.
+// mounted from a crash state, it counts what was added since, less what was
+// taken away, and may be negative.
 func (d *Disk) Used() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()

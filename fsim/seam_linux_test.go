@@ -254,21 +254,43 @@ func TestAppendsShareTheirBlock(t *testing.T) {
 	rec.check(t)
 }
 
-func TestMountAsksTheBaseForWhatItNeedsAndNoMore(t *testing.T) {
+// An askCase is a call on a mounted disk and what it asks of the base.
+type askCase struct {
+	name string
+	do   func(d *Disk) error
+	want string
+}
+
+func checkAsked(t *testing.T, cases []askCase) {
+	for _, c := range cases {
+		d := NewWith(Linux, &Options{History: HistoryOff})
+		write(t, d, "/f", strings.Repeat("a", 2*BlockSize+50))
+		must(t, d.Mkdir("/dir", 0o755))
+		must(t, d.Link("/f", "/link"))
+		b := freeze(d)
+		m := newDisk(Linux, b, nil, nil)
+		if err := c.do(m); err != nil && c.name != "read again" {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if got := strings.Join(b.asked, ", "); got != c.want {
+			t.Errorf("%s: asked %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func openF(t *testing.T, d *Disk, flag int) afero.File {
+	f, err := d.OpenFile("/f", flag, 0)
+	must(t, err)
+	return f
+}
+
+func TestMountAsksForTheSizesAndBlocksItNeedsAndNoMore(t *testing.T) {
 	put := func(f afero.File, off int64, n int) error {
 		_, err := f.WriteAt(make([]byte, n), off)
 		return err
 	}
-	open := func(d *Disk, flag int) afero.File {
-		f, err := d.OpenFile("/f", flag, 0)
-		must(t, err)
-		return f
-	}
-	for _, c := range []struct {
-		name string
-		do   func(d *Disk) error
-		want string
-	}{
+	open := func(d *Disk, flag int) afero.File { return openF(t, d, flag) }
+	checkAsked(t, []askCase{
 		{"truncating open", func(d *Disk) error { open(d, os.O_RDWR|os.O_TRUNC); return nil }, "lookup f"},
 		{"truncate to 0", func(d *Disk) error { return open(d, os.O_RDWR).Truncate(0) }, "lookup f"},
 		{"truncate in a block", func(d *Disk) error { return open(d, os.O_RDWR).Truncate(5) }, "lookup f, size 2"},
@@ -315,10 +337,15 @@ func TestMountAsksTheBaseForWhatItNeedsAndNoMore(t *testing.T) {
 			}
 			return err
 		}, "lookup f, size 2"},
+	})
+}
+
+func TestMountAsksForTheNamesAndMetadataItNeedsAndNoMore(t *testing.T) {
+	checkAsked(t, []askCase{
 		{"stat", func(d *Disk) error { _, err := d.Stat("/f"); return err }, "lookup f"},
 		{"stat and its size", func(d *Disk) error {
 			fi, err := d.Stat("/f")
-			must(t, open(d, os.O_RDWR).Truncate(0))
+			must(t, openF(t, d, os.O_RDWR).Truncate(0))
 			if fi.Size() != 2*BlockSize+50 || fi.IsDir() {
 				t.Error(fi.Size())
 			}
@@ -367,20 +394,7 @@ func TestMountAsksTheBaseForWhatItNeedsAndNoMore(t *testing.T) {
 			}
 			return nil
 		}, "lookup none"},
-	} {
-		d := NewWith(Linux, &Options{History: HistoryOff})
-		write(t, d, "/f", strings.Repeat("a", 2*BlockSize+50))
-		must(t, d.Mkdir("/dir", 0o755))
-		must(t, d.Link("/f", "/link"))
-		b := freeze(d)
-		m := newDisk(Linux, b, nil, nil)
-		if err := c.do(m); err != nil && c.name != "read again" {
-			t.Errorf("%s: %v", c.name, err)
-		}
-		if got := strings.Join(b.asked, ", "); got != c.want {
-			t.Errorf("%s: asked %q, want %q", c.name, got, c.want)
-		}
-	}
+	})
 }
 
 // A disk that was frozen in the middle of a sequence of calls and mounted goes

@@ -452,7 +452,7 @@ func (s *slow) guaranteed(ino Ino, least int, value func(t int) string) int {
 	for made > s.born[ino] && value(made) == value(made-1) {
 		made--
 	}
-	if s.floorS[ino][made] {
+	if s.floorS[ino][made] && made > least {
 		return max(lowest(s.floorS[ino]), s.born[ino])
 	}
 	return f

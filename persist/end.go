@@ -51,6 +51,7 @@ func (s *shell) askToEnd(e *ending) {
 // then the process.
 func (s *shell) end(c *actor.Context, e *ending, final bool, why error) {
 	s.phase, s.endedBy = stopping, e
+	s.leaving.Store(true)
 	s.stopKids(c, e)
 	s.finish(c, e, final && !e.discard, why)
 	s.quiesce(c)

@@ -42,7 +42,7 @@ func (s *System) gather(ctx context.Context, at place, wait waiter) (*grove, err
 		}
 		g := s.plant(at.mount, found, errs)
 		ended := s.census.unwatch(watch)
-		if !ended && !slices.ContainsFunc(g.passed, func(sh *shell) bool { return !sh.isLive() }) {
+		if !ended && !slices.ContainsFunc(g.passed, func(sh *shell) bool { return !sh.stays() }) {
 			return g, nil
 		}
 		g.abandon()

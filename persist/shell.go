@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anthdm/hollywood/actor"
@@ -38,6 +39,7 @@ type shell struct {
 	lastErr error       // why there was no final save; set before quiesced
 	endedBy *ending     // the wish that ended it; set before quiesced
 	given   bool        // the object was shown Stopped and is given up
+	leaving atomic.Bool // the end has begun, by whatever wish
 	deleted bool        // with all that was saved; under the lock of its key
 	kidErr  error       // what of its tree did not come up, where that is allowed
 	yard    yard        // children that are ready to be ended
@@ -122,6 +124,9 @@ func (s *shell) adopt(r actor.Receiver) error {
 func (s *shell) isLive() bool {
 	return s.stage() == started && isRegistered(s.sys.engine, s.key)
 }
+
+// stays says that the actor is live and nothing has begun to end it.
+func (s *shell) stays() bool { return s.isLive() && !s.leaving.Load() }
 
 // send sends a control message to the shell.
 func (s *shell) send(do func(s *shell, c *actor.Context)) {

@@ -279,7 +279,7 @@ func (s *System) launch(under parent, sh *shell) error {
 func (s *System) awaitEnd(key Key, wait waiter) (*shell, error) {
 	for {
 		sh := s.census.at(key)
-		if sh == nil || sh.isLive() {
+		if sh == nil || sh.stays() {
 			return sh, nil
 		}
 		if err := sh.settle(wait); err != nil {
@@ -292,7 +292,7 @@ func (s *System) awaitEnd(key Key, wait waiter) (*shell, error) {
 // or in.
 func (s *System) awaitEndings(key Key, wait waiter) error {
 	for _, sh := range s.census.all(key) {
-		if !sh.isLive() {
+		if !sh.stays() {
 			if err := sh.settle(wait); err != nil {
 				return err
 			}

@@ -152,6 +152,7 @@ func (s *shell) vanish(c *actor.Context, why error) {
 		s.startErr = why
 	}
 	s.phase, s.lastErr = broken, why
+	s.leaving.Store(true)
 	s.stopTimer()
 	s.sys.engine.BroadcastEvent(ActorFailed{Key: s.key, PID: s.pid, Reason: why})
 	for _, kid := range s.kids { // those that came back with it and did not start

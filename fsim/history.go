@@ -130,8 +130,8 @@ func (t *tracker) apply(o *op) {
 		t.setEntry(o.dir, o.name, 0)
 		t.mark()
 	case opRename:
+		t.setEntry(o.dir2, o.name2, o.ino) // first: it is never without a name
 		t.setEntry(o.dir, o.name, 0)
-		t.setEntry(o.dir2, o.name2, o.ino)
 		if in := t.inode(o.ino); o.over != 0 && !in.fromBase {
 			in.flushes = append(in.flushes, flush{t.n})
 		}

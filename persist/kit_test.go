@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"os"
 	"reflect"
 	"slices"
 	"sync"
@@ -19,6 +20,8 @@ import (
 )
 
 func init() { slog.SetDefault(slog.New(slog.DiscardHandler)) } // events are asserted, not read
+
+var deep = os.Getenv("UNDERSTUDY_DEEP") == "1" // the same tests, with larger budgets
 
 // cell is an actor that does what the test sends it: a function runs on its
 // goroutine, an int is added to N.
@@ -286,6 +289,78 @@ func (w *world) stored(key persist.Key) (int, error) {
 	return a.N, nil
 }
 
+// live returns the live actor of key.
+func (w *world) live(key persist.Key) *actor.PID {
+	w.Helper()
+	pid, ok := w.sys.Lookup(key)
+	if !ok {
+		w.Fatalf("%q is not live", key)
+	}
+	return pid
+}
+
+func (w *world) stop(pid *actor.PID) {
+	w.Helper()
+	if err := w.sys.Stop(w.ctx, pid); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) stopChild(parent, child *actor.PID) {
+	w.Helper()
+	w.run(parent, func(_ *cell, c *actor.Context) {
+		if err := persist.StopChild(c, child); err != nil {
+			w.Error(err)
+		}
+	})
+}
+
+// plainParent is a plain actor that brings key up below itself.
+func (w *world) plainParent(key persist.Key) (pid *actor.PID, up chan error) {
+	up = make(chan error, 1)
+	pid = w.e.SpawnFunc(func(c *actor.Context) {
+		if c.Message() == "bring it up" {
+			_, err := w.cells.TryRespawnUnder(c, w.sys, key, nil)
+			up <- err
+		}
+	}, "plain", actor.WithID("1"))
+	w.e.Send(pid, "bring it up")
+	return pid, up
+}
+
+// hold makes the store's first op on key wait: reached is closed when it has
+// come, and it goes on when let is closed.
+func (w *world) hold(op string, key persist.Key) (reached, let chan struct{}) {
+	return w.holdThen(op, key, nil)
+}
+
+// holdThen is hold with the outcome of what was held.
+func (w *world) holdThen(op string, key persist.Key, err error) (reached, let chan struct{}) {
+	reached, let = make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	w.store.fail(func(o string, keys []persist.Key) (out error) {
+		if o == op && len(keys) > 0 && keys[0] == key {
+			once.Do(func() { close(reached); <-let; out = err })
+		}
+		return out
+	})
+	return reached, let
+}
+
+// calmHooks takes back every on.
+func (w *world) calmHooks() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.hooks)
+}
+
+// aside runs f on a goroutine of its own, which runtime.Goexit may end.
+func aside(f func()) (done chan struct{}) {
+	done = make(chan struct{})
+	go func() { defer close(done); f() }()
+	return done
+}
+
 func (w *world) mustBe(got, want error) {
 	w.Helper()
 	if !errors.Is(got, want) {
@@ -308,7 +383,6 @@ type switchStore struct {
 
 	caller   func(who string)      // told of who commits
 	fallback *persist.CorruptError // set on every record that is loaded
-	failOnce bool                  // the next commit finds the disk full
 }
 
 func (s *switchStore) opened() persist.Store {
@@ -376,10 +450,6 @@ func (s *switchStore) Commit(ctx context.Context, changes ...persist.Change) ([]
 	s.mu.Lock()
 	gate := s.gate
 	s.mu.Unlock()
-	if s.failOnce {
-		s.failOnce = false
-		return nil, errors.New("disk full")
-	}
 	if gate != nil {
 		select {
 		case <-gate:

@@ -55,12 +55,6 @@ func (s *Store) victim() *segment {
 	return best
 }
 
-// move is a frame of compaction in the making.
-type move struct {
-	r    *request
-	read int64
-}
-
 // compact empties one segment and drops it.
 func (s *Store) compact(seg *segment) error {
 	heads, err := s.headsOf(seg)

@@ -63,13 +63,6 @@ func script(rnd *rand.Rand, prefix string, first, n int) []step {
 	return steps
 }
 
-// expectation is what a store may hold after a crash.
-type expectation struct {
-	acked map[persist.Key]string   // what was acknowledged last; absent if it is a delete or nothing
-	open  map[string]ended         // by script: a step whose outcome is not known
-	later map[persist.Key][]string // what else may be found, by key, from steps of unknown outcome
-}
-
 // expect reads off the notes on a disk what must be found.
 func expect(log []diskOp) (acked map[persist.Key]string, open []step) {
 	acked = map[persist.Key]string{}

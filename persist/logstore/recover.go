@@ -24,7 +24,6 @@ const versionGap = maxSegmentSize / rowLen
 type found struct {
 	segments []segID // by age
 	hints    map[segID]bool
-	litter   []string // left by an earlier life, of no use
 }
 
 func (s *Store) listFiles() (*found, error) {

@@ -80,7 +80,6 @@ type Store struct {
 	failed      error // why nothing can be written any more
 	closed      bool
 	closeDone   chan struct{}
-	closeErr    error
 	index       *index
 	order       *order
 	slots       []*segment // by slot; nil where a segment is gone

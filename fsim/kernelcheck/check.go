@@ -13,8 +13,7 @@ type escape struct {
 	Acked    int      // calls that had returned
 	State    string   // what the kernel showed
 	Cut      string   // how the image was made
-	found    state    // the same, to be judged again
-	w        workload // the same, to be shrunk
+	w        workload // to be shrunk
 }
 
 // text prints the escape as a litmus file: what is done, and the claim that fails.
@@ -25,15 +24,15 @@ func (e *escape) text(c *config) string {
 
 // A tally is what a number of workloads came to.
 type tally struct {
-	Workloads  int
-	Images     int
-	States     int // distinct, by workload and moment
-	Legal      int // of these
-	Undecided  int
-	Unmounted  int     // images that did not mount
-	Allowed    float64 // legal states of the profile at these moments, as far as they were counted
-	Escapes    []escape
-	Unreadable []string // why images did not mount
+	Workloads int
+	Images    int
+	States    int // distinct, by workload and moment
+	Legal     int // of these
+	Undecided int
+	Unmounted int     // images that did not mount
+	Allowed   float64 // legal states of the profile at these moments, as far as they were counted
+	Escapes   []escape
+	Odd       []string // why images did not mount or states could not be judged
 }
 
 func (t *tally) add(o *tally) {
@@ -45,7 +44,7 @@ func (t *tally) add(o *tally) {
 	t.Unmounted += o.Unmounted
 	t.Allowed += o.Allowed
 	t.Escapes = append(t.Escapes, o.Escapes...)
-	t.Unreadable = append(t.Unreadable, o.Unreadable...)
+	t.Odd = append(t.Odd, o.Odd...)
 }
 
 // text prints the workload in the words of a litmus file, with the nudges as comments.
@@ -87,7 +86,7 @@ func (b *bench) check(w *workload, limit int, r *rand.Rand) (*tally, error) {
 		}
 		if err != nil {
 			t.Unmounted++
-			t.Unreadable = append(t.Unreadable, fmt.Sprintf("%v (%v)\n%s", err, c, w.text(min(c.last, len(w.calls)))))
+			t.Odd = append(t.Odd, fmt.Sprintf("did not mount: %v (%v)\n%s", err, c, w.text(min(c.last, len(w.calls)))))
 			return nil
 		}
 		key := s.key()
@@ -96,9 +95,7 @@ func (b *bench) check(w *workload, limit int, r *rand.Rand) (*tally, error) {
 				continue
 			}
 			seen[moment{k, key}] = true
-			if err := t.judge(b.c, w, k, s, c); err != nil {
-				return err
-			}
+			t.judge(b.c, w, k, s, c)
 		}
 		return nil
 	})
@@ -116,12 +113,13 @@ func (b *bench) check(w *workload, limit int, r *rand.Rand) (*tally, error) {
 	return t, nil
 }
 
-func (t *tally) judge(c *config, w *workload, acked int, s state, at *cut) error {
+func (t *tally) judge(c *config, w *workload, acked int, s state, at *cut) {
 	t.States++
 	v, err := w.judge(c.profile, acked, s)
 	switch {
 	case err != nil:
-		return fmt.Errorf("judge: %w", err)
+		t.Undecided++
+		t.Odd = append(t.Odd, fmt.Sprintf("judge %s: %v\n%s", s, err, w.text(acked)))
 	case v == legal:
 		t.Legal++
 	case v == undecided:
@@ -129,11 +127,10 @@ func (t *tally) judge(c *config, w *workload, acked int, s state, at *cut) error
 	default:
 		for _, e := range t.Escapes {
 			if e.State == s.String() {
-				return nil // the same at a later moment
+				return // the same at a later moment
 			}
 		}
 		t.Escapes = append(t.Escapes, escape{Workload: w.text(acked), Acked: acked, State: s.String(), Cut: at.String(),
-			found: s, w: *w})
+			w: *w})
 	}
-	return nil
 }

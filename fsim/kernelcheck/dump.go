@@ -104,15 +104,6 @@ func (s state) names(ino uint64) int {
 	return n
 }
 
-func (s state) find(path string) *entry {
-	for i := range s {
-		if s[i].Path == path {
-			return &s[i]
-		}
-	}
-	return nil
-}
-
 // key tells states apart exactly.
 func (s state) key() string {
 	var b bytes.Buffer

@@ -89,13 +89,13 @@ func sweep(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// loopsInUse lists the loop devices of this tool that are still set up, by the file that they sit on.
-func loopsInUse() []string {
+// loopsBelow lists the loop devices that are set up on files below dir, by these files.
+func loopsBelow(dir string) []string {
 	files, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
 	var out []string
 	for _, f := range files {
 		b, err := os.ReadFile(f)
-		if err == nil && strings.Contains(string(b), prefix) {
+		if err == nil && strings.HasPrefix(string(b), dir) {
 			out = append(out, strings.TrimSpace(string(b)))
 		}
 	}
@@ -116,5 +116,6 @@ func enterOwnMounts() error {
 	if err != nil {
 		return err
 	}
-	return syscall.Exec(self, os.Args, append(os.Environ(), roleVariable+"=checker"))
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, roleVariable+"=") })
+	return syscall.Exec(self, os.Args, append(env, roleVariable+"=checker"))
 }

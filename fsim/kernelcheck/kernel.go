@@ -41,7 +41,7 @@ var configs = []config{
 // findConfigs gives the configurations of a comma-separated list of names; "all" is every one.
 func findConfigs(names string) ([]config, error) {
 	if names == "all" {
-		return configs, nil
+		return slices.Clone(configs), nil
 	}
 	var out []config
 	for _, n := range strings.Split(names, ",") {

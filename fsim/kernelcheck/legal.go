@@ -277,17 +277,19 @@ func (s state) sameContent(d *fsim.Disk, infos []fs.FileInfo) bool {
 }
 
 func sameBytes(d *fsim.Disk, e entry) bool {
-	if len(e.Data) == 0 {
-		return true
-	}
 	f, err := d.Open(e.Path)
 	if err != nil {
 		return false
 	}
-	defer f.Close()
+	same := len(e.Data) == 0 || sameBlocks(f, e.Data)
+	return f.Close() == nil && same
+}
+
+// sameBlocks reads block by block, so that a search ends at the first that differs.
+func sameBlocks(f afero.File, data []byte) bool {
 	buf := make([]byte, fsim.BlockSize)
-	for off := 0; off < len(e.Data); off += len(buf) {
-		want := e.Data[off:min(off+len(buf), len(e.Data))]
+	for off := 0; off < len(data); off += len(buf) {
+		want := data[off:min(off+len(buf), len(data))]
 		n, err := f.ReadAt(buf[:len(want)], int64(off))
 		if err != nil && !errors.Is(err, io.EOF) || !bytes.Equal(buf[:n], want) {
 			return false

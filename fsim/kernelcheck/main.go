@@ -12,6 +12,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -19,6 +20,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/understudy-go/understudy/fsim"
 )
 
 func main() {
@@ -45,27 +48,56 @@ func mainByRole() error {
 	return enterOwnMounts()
 }
 
+// request is what the command line asks for.
+type request struct {
+	settings
+	chosen  []config
+	litmus  string
+	results string
+	report  string
+	resume  bool
+}
+
+func parseRequest(args []string) (*request, error) {
+	q := &request{settings: settings{out: os.Stdout}}
+	f := flag.NewFlagSet("kernelcheck", flag.ContinueOnError)
+	names := f.String("fs", "ext4", "configurations, separated by commas, or all")
+	judge := f.String("profile", "", "judge by this profile instead of each configuration's own")
+	f.DurationVar(&q.budget, "budget", time.Minute, "time for each configuration")
+	f.Uint64Var(&q.seed, "seed", 1, "of pairs, samples and cuts")
+	f.IntVar(&q.images, "images", 60, "images of one workload at most")
+	f.IntVar(&q.workers, "workers", 2, "devices at once")
+	f.IntVar(&q.from, "from", 0, "number of the first workload")
+	f.IntVar(&q.most, "workloads", 0, "how many workloads at most; 0 is no limit")
+	f.IntVar(&q.shrinks, "shrinks", 12, "how many escapes at most are made shorter")
+	f.StringVar(&q.litmus, "litmus", "../testdata/litmus", "directory of litmus files")
+	f.StringVar(&q.results, "results", "results.json", "file that adds up results over runs; empty: none")
+	f.StringVar(&q.report, "report", "", "write the table of all results to this file")
+	f.BoolVar(&q.resume, "resume", false, "begin at the workload that the results say is next")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if q.workers < 1 || q.images < 1 || q.from < 0 {
+		return nil, fmt.Errorf("at least one worker and image, and no workload before the first")
+	}
+	var err error
+	if q.chosen, err = findConfigs(*names); err != nil || *judge == "" {
+		return q, err
+	}
+	p, err := fsim.ParseProfile(*judge)
+	for i := range q.chosen {
+		q.chosen[i].profile = p
+	}
+	return q, err
+}
+
 func checkerMain() error {
-	s := settings{out: os.Stdout}
-	names := flag.String("fs", "ext4", "configurations, separated by commas, or all")
-	flag.DurationVar(&s.budget, "budget", time.Minute, "time for each configuration")
-	flag.Uint64Var(&s.seed, "seed", 1, "of pairs, samples and cuts")
-	flag.IntVar(&s.images, "images", 60, "images of one workload at most")
-	flag.IntVar(&s.workers, "workers", 2, "devices at once")
-	flag.IntVar(&s.from, "from", 0, "number of the first workload")
-	flag.IntVar(&s.most, "workloads", 0, "how many workloads at most; 0 is no limit")
-	flag.IntVar(&s.shrinks, "shrinks", 12, "how many escapes at most are made shorter")
-	litmus := flag.String("litmus", "../testdata/litmus", "directory of litmus files")
-	results := flag.String("results", "results.json", "file that adds up results over runs; empty: none")
-	table := flag.String("report", "", "write the table of all results to this file")
-	resume := flag.Bool("resume", false, "begin at the workload that the results say is next")
-	flag.Parse()
-	runtime.GOMAXPROCS(8) // calls that wait for a device that this process serves must not take its processors
-	chosen, err := findConfigs(*names)
+	q, err := parseRequest(os.Args[1:])
 	if err != nil {
 		return err
 	}
-	g, err := newGenerator(s.seed, *litmus)
+	runtime.GOMAXPROCS(8) // calls that wait for a device that this process serves must not take its processors
+	g, err := newGenerator(q.seed, q.litmus)
 	if err != nil {
 		return err
 	}
@@ -80,34 +112,36 @@ func checkerMain() error {
 	if err != nil {
 		return err
 	}
-	all := loadResults(*results)
-	for i := range chosen {
-		c := &chosen[i]
-		if why := c.missing(string(known)); why != "" {
-			fmt.Printf("%s: left out: %s\n", c.name, why)
+	all := loadResults(q.results)
+	for i := range q.chosen {
+		if why := q.chosen[i].missing(string(known)); why != "" {
+			fmt.Printf("%s: left out: %s\n", q.chosen[i].name, why)
 			continue
 		}
-		mine := s
-		if old := all.find(c.name); *resume && old != nil && old.Seed == s.seed && old.Kernel == kernelRelease() {
-			mine.from = old.Next
-		}
-		r, err := runConfig(ctx, home, c, g, &mine)
-		if r != nil {
-			fmt.Println(r.line(time.Duration(r.Seconds * float64(time.Second))))
-			all.merge(r, mine.from > 0)
-		}
-		if err != nil {
+		if err := q.check(ctx, home, &q.chosen[i], g, all); err != nil {
 			return err
 		}
-		if ctx.Err() != nil {
-			break
-		}
 	}
-	if err := all.save(*results); err != nil {
-		return err
-	}
-	if *table == "" {
+	if q.report == "" {
 		return nil
 	}
-	return os.WriteFile(*table, []byte(all.table()), 0o644)
+	return os.WriteFile(q.report, []byte(all.table()), 0o644)
+}
+
+// check does one configuration and adds what it came to to all results.
+func (q *request) check(ctx context.Context, home string, c *config, g *generator, all *results) error {
+	if ctx.Err() != nil {
+		return nil // interrupted: the table is still made
+	}
+	s := q.settings
+	if old := all.find(c.name); q.resume && old != nil && old.Seed == s.seed && old.Kernel == kernelRelease() {
+		s.from = old.Next
+	}
+	r, err := runConfig(ctx, home, c, g, &s)
+	if r == nil {
+		return err
+	}
+	fmt.Println(r.line(time.Duration(r.Seconds * float64(time.Second))))
+	all.merge(r, s.from > 0)
+	return errors.Join(err, all.save(q.results))
 }

@@ -21,7 +21,6 @@ type event struct {
 }
 
 func (e *event) isWrite() bool { return e.data != nil }
-func (e *event) isMark() bool  { return e.data == nil && !e.flush }
 
 // A device is an image that is served as a file through FUSE, for a loop device to sit on. It is safe for
 // concurrent use.

@@ -63,11 +63,11 @@ func (r *rig) close() {
 	for _, b := range r.benches {
 		b.close()
 	}
-	for range 50 {
-		if r.server.Unmount() == nil {
+	for range 250 {
+		if len(loopsBelow(r.home)) == 0 && r.server.Unmount() == nil {
 			break
 		}
-		time.Sleep(20 * time.Millisecond) // the kernel takes loop devices apart after their last user has gone
+		time.Sleep(20 * time.Millisecond) // the kernel takes loop devices apart some time after their last user
 	}
 	_ = os.RemoveAll(r.home)
 }

@@ -153,8 +153,8 @@ func (r *run) note(ctx context.Context, b *bench, i int, t *tally) {
 		delete(r.done, r.result.Next)
 		r.result.Next++
 	}
-	for _, u := range t.Unreadable {
-		fmt.Fprintf(r.s.out, "%s: workload %d: did not mount: %s\n", r.c.name, i, u)
+	for _, odd := range t.Odd {
+		fmt.Fprintf(r.s.out, "%s: workload %d: %s\n", r.c.name, i, odd)
 	}
 	r.mu.Unlock()
 	for _, e := range escapes {

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"sync"
 	"syscall"
 
@@ -173,5 +176,27 @@ func serve(dir string, n int, size int64) ([]*device, *fuse.Server, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("serve images through fuse: %w", err)
 	}
+	if err := keepToSelf("/dev/fuse"); err != nil {
+		return nil, nil, errors.Join(err, server.Unmount())
+	}
 	return t.devices, server, nil
+}
+
+// keepToSelf sees to it that no child gets a descriptor of the device. An agent that had one would keep the
+// images alive after the process that serves them was killed, and wait for them for ever.
+func keepToSelf(device string) error {
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("list descriptors: %w", err)
+	}
+	for _, e := range fds {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && to == device {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
 }

@@ -24,6 +24,7 @@ func TestJudgeKnowsLegalStatesFromOthers(t *testing.T) {
 	overwrite := workload{setup: mustParse("create a", "write a 0 o*4096"), calls: mustParse("write a 0 n*4096", "fsync a", "unlink a")}
 	linked := workload{setup: mustParse("create a"), calls: mustParse("link a b", "fsync a")}
 	moved := workload{setup: mustParse("mkdir A"), calls: mustParse("rename A B", "create B/g")}
+	synced := workload{setup: mustParse("create a"), calls: mustParse("write a 0 D*9000", "osync a 0 E*4096")}
 	for _, c := range []struct {
 		w     *workload
 		p     *fsim.Profile
@@ -50,6 +51,9 @@ func TestJudgeKnowsLegalStatesFromOthers(t *testing.T) {
 		{&moved, fsim.Btrfs, 2, state{dir("A", 12), file("A/g", 13, 1, "")}, legal},
 		{&moved, fsim.Ext4, 2, state{dir("A", 12), file("A/g", 13, 1, "")}, escaped},
 		{&moved, fsim.Btrfs, 2, state{dir("A", 12), dir("B", 12)}, escaped},
+		{&synced, fsim.Ext4, 2, state{file("a", 12, 1, "E*4096+D*4096")}, legal}, // as seen on a kernel: O_SYNC is of its own bytes
+		{&synced, fsim.XFS, 2, state{file("a", 12, 1, "E*4096+D*4096")}, legal},
+		{&synced, fsim.XFS, 2, state{file("a", 12, 1, "D*4096")}, escaped},
 	} {
 		got, err := c.w.judge(c.p, c.acked, c.s)
 		if err != nil || got != c.want {

@@ -117,6 +117,13 @@ func (o *Owner) raise(fsys afero.Fs) error {
 		if err := SyncDir(fsys, o.dir); err != nil {
 			return err
 		}
+		overtaken, err := o.overtaken(fsys)
+		if err != nil {
+			return err
+		}
+		if overtaken {
+			continue
+		}
 		for _, m := range marks {
 			if err := fsys.Remove(markPath(o.dir, m)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
@@ -124,6 +131,26 @@ func (o *Owner) raise(fsys afero.Fs) error {
 		}
 		return nil
 	}
+}
+
+// overtaken says whether a higher mark is there, and then takes the own one
+// back: its number may have been given out before, and its mark removed by the
+// higher one's owner, after the marks were read here.
+func (o *Owner) overtaken(fsys afero.Fs) (bool, error) {
+	marks, err := readMarks(fsys, o.dir)
+	if err != nil {
+		return false, err
+	}
+	for _, m := range marks {
+		if m <= o.epoch {
+			continue
+		}
+		if err := fsys.Remove(o.mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return true, err
+		}
+		return true, nil
+	}
+	return false, nil
 }
 
 func readMarks(fsys afero.Fs, dir string) ([]uint64, error) {

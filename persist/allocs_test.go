@@ -11,7 +11,7 @@ import (
 
 func TestAMessageThatSavesNothingAllocatesNothing(t *testing.T) {
 	for name, policy := range map[string]persist.Policy{
-		"OnStop": persist.OnStop(), "EveryMessages": persist.EveryMessages(1 << 40), "Every": persist.Every(time.Hour),
+		"OnStop": persist.OnStop(), "EveryMessages": persist.EveryMessages(1 << 30), "Every": persist.Every(time.Hour),
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {

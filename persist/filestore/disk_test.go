@@ -350,7 +350,7 @@ func TestAFullDiskIsACleanErrorThatPasses(t *testing.T) {
 // One folder with very many keys: a commit looks at its own folder only.
 func TestAKeyAmongThousandsCostsNoMoreCalls(t *testing.T) {
 	count := func(siblings int) int {
-		k := &killed{Fs: afero.NewMemMapFs(), left: 1 << 40}
+		k := &killed{Fs: afero.NewMemMapFs(), left: 1 << 30}
 		s := mustOpen(t, k, "/s", sequential())
 		for i := range siblings {
 			must(t, k.Fs.MkdirAll(fmt.Sprintf("/s/p/k%d", i), 0o755))

@@ -44,28 +44,6 @@ func TestTheIndexCostsAtMostAHundredBytesAKey(t *testing.T) {
 	runtime.KeepAlive(keys)
 }
 
-func TestASaveAllocatesAtMostTwice(t *testing.T) {
-	s, err := Open(afero.NewOsFs(), filepath.Join(t.TempDir(), "log"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	ctx := context.Background()
-	rec := record("players/james", 1, make([]byte, 1024))
-	changes := []persist.Change{{Key: rec.Key, Put: rec, If: persist.Any}}
-	allocs := testing.AllocsPerRun(deep(100, 1000), func() {
-		versions, err := s.Commit(ctx, changes...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		changes[0].If = versions[0]
-	})
-	t.Logf("%.1f allocations a save", allocs)
-	if allocs > 3 { // the store's two, and what the owner's Stat makes
-		t.Errorf("%.1f allocations a save", allocs)
-	}
-}
-
 func TestSpaceStaysWithinTwiceTheLiveBytesAndTwoSegments(t *testing.T) {
 	ctx := context.Background()
 	dir := filepath.Join(t.TempDir(), "log")

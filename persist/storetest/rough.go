@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/understudy-go/understudy/persist"
 )
@@ -27,7 +28,8 @@ func checkView(r *run) error {
 	pair := [2]persist.Key{"view/0/first", "view/second"}
 	var writers sync.WaitGroup
 	var writeErr [2]error
-	var landed, stopped atomic.Int64
+	var stopped atomic.Int64
+	var landed [2]atomic.Int64
 	write := func(who int, next func(n int) error) {
 		writers.Add(1)
 		go func() {
@@ -35,7 +37,7 @@ func checkView(r *run) error {
 			defer stopped.Add(1)
 			for n := 1; ctx.Err() == nil && writeErr[who] == nil; n++ {
 				writeErr[who] = next(n)
-				landed.Add(1)
+				landed[who].Add(1)
 			}
 		}()
 	}
@@ -59,14 +61,22 @@ func checkView(r *run) error {
 		}
 		return nil
 	})
+	patience := 10
 	err := func() error {
-		for round := 0; round < r.opts.Rounds || landed.Load() < int64(r.opts.Rounds); round++ {
-			if err := oneView(tree, width, pair, &landed); err != nil {
+		for met, idle := 0, 0; met <= r.opts.Rounds/20 && idle < 100_000; { // one would do; each waits for commits
+			commits, err := oneView(tree, width, pair, &landed, &patience)
+			if err != nil {
 				return err
 			}
 			if stopped.Load() > 0 { // by an error
 				break
 			}
+			if commits || patience == 0 {
+				met++
+				continue
+			}
+			idle++ // nothing was there yet, or all was deleted just then
+			runtime.Gosched()
 		}
 		return nil
 	}()
@@ -75,39 +85,43 @@ func checkView(r *run) error {
 	return first(err, writeErr[0], writeErr[1])
 }
 
-func oneView(tree persist.TreeStore, width int, pair [2]persist.Key, landed *atomic.Int64) error {
+// oneView loads the tree once. After each record it waits for commits to land,
+// until its patience is used up. It says whether any did.
+func oneView(tree persist.TreeStore, width int, pair [2]persist.Key, landed *[2]atomic.Int64, patience *int) (commits bool, err error) {
 	seen := map[persist.Key]string{}
 	values := map[string]int{}
 	for l, err := range tree.LoadTree(context.Background(), "view") {
 		if err != nil {
-			return fmt.Errorf("load the tree while commits land: %w", err)
+			return commits, fmt.Errorf("load the tree while commits land: %w", err)
 		}
 		seen[l.Key] = string(l.Payload)
 		if l.Key != pair[0] && l.Key != pair[1] {
 			values[string(l.Payload)]++
 		}
-		before := landed.Load()
-		for range 2000 { // let something land, if the store lets it
-			if landed.Load() > before+2 {
+		batches, pairs, waited := landed[0].Load(), landed[1].Load(), time.Now()
+		for *patience > 0 && (landed[0].Load() <= batches+1 || landed[1].Load() <= pairs+1) { // let something land, if the store lets it
+			if time.Since(waited) > 100*time.Millisecond {
+				*patience-- // it may not let anything land meanwhile
 				break
 			}
 			runtime.Gosched()
 		}
+		commits = commits || landed[0].Load() > batches+1
 	}
 	if len(values) > 1 {
-		return fmt.Errorf("a tree shows %d states of keys that are only committed together: %v", len(values), values)
+		return commits, fmt.Errorf("a tree shows %d states of keys that are only committed together: %v", len(values), values)
 	}
 	for v, n := range values {
 		if n != width {
-			return fmt.Errorf("a tree shows %d of %d keys that are only committed together, with value %s", n, width, v)
+			return commits, fmt.Errorf("a tree shows %d of %d keys that are only committed together, with value %s", n, width, v)
 		}
 	}
 	a, _ := strconv.Atoi(seen[pair[0]])
 	b, _ := strconv.Atoi(seen[pair[1]])
 	if b > a || a > b+1 {
-		return fmt.Errorf("a tree shows %q at %d and %q at %d; they are only counted up in this order", pair[0], a, pair[1], b)
+		return commits, fmt.Errorf("a tree shows %q at %d and %q at %d; they are only counted up in this order", pair[0], a, pair[1], b)
 	}
-	return nil
+	return commits, nil
 }
 
 // checkConcurrent lets rivals increment one counter, each on the version that

@@ -98,10 +98,11 @@ func oneView(tree persist.TreeStore, width int, pair [2]persist.Key, landed *[2]
 		if l.Key != pair[0] && l.Key != pair[1] {
 			values[string(l.Payload)]++
 		}
+		// The wall clock bounds the wait for a store that lets nothing land meanwhile.
 		batches, pairs, waited := landed[0].Load(), landed[1].Load(), time.Now()
 		for *patience > 0 && (landed[0].Load() <= batches+1 || landed[1].Load() <= pairs+1) { // let something land, if the store lets it
-			if time.Since(waited) > 100*time.Millisecond {
-				*patience-- // it may not let anything land meanwhile
+			if time.Since(waited) > 100*time.Millisecond { // by the wall clock
+				*patience--
 				break
 			}
 			runtime.Gosched()

@@ -11,8 +11,8 @@ import (
 // Respawn returns the live actor of key, or brings it and its whole tree back
 // as they were last saved. All snapshots are read from one consistent view of
 // the store and all actors constructed before the first is started; then
-// parents come before their children, and children are up before the Started
-// of their parent. A descendant that is live already stays where it is. Calls for one
+// each process comes before those of its children, and the children are up
+// before the Initialized and Started of their parent. A descendant that is live already stays where it is. Calls for one
 // key run one after the other: all callers get the same actor.
 //
 // [ErrNotFound] where nothing is saved under key; [ErrWrongKind] where the

@@ -63,7 +63,10 @@ func (k *Kind[T]) TryRespawnChild(c *actor.Context, name string, init func(*T)) 
 }
 
 // SpawnUnder makes a new actor as a Hollywood child of a plain actor, under any
-// key. The plain parent ends it when it ends itself. All else is as for [Kind.Spawn].
+// key. The plain parent ends it when it ends itself. Should the child end by
+// itself in the very instant in which its plain parent is poisoned, the engine
+// may lose the parent's pill, and the parent waits for ever; a persistent parent
+// does not have that. All else is as for [Kind.Spawn].
 func (k *Kind[T]) SpawnUnder(c *actor.Context, sys *System, key Key, init func(*T)) (*actor.PID, error) {
 	pid, err := sys.spawnUnder(c, k.order(init), key, (*System).birth)
 	return pid, wrap(err, "spawn", key)

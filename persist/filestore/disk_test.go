@@ -422,7 +422,7 @@ func TestADamagedIntentIsNotGuessedAt(t *testing.T) {
 func TestACommitThatWaitsIsEndedByItsContextAndLeavesNothing(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	k := &killed{Fs: afero.NewMemMapFs(), left: 1 << 40}
+	k := &killed{Fs: afero.NewMemMapFs(), left: 1 << 30}
 	s := mustOpen(t, k, "/s", nil)
 	mustCommit(t, s, step{"a": "1"})
 	k.before = func() { once.Do(func() { close(entered); <-leave }) }

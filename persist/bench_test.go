@@ -75,7 +75,7 @@ func BenchmarkMessage(b *testing.B) {
 	})
 	b.Run("actor=persistent", func(b *testing.B) {
 		ready := make(chan struct{}, 1)
-		sys, pid := spawnCounter(b, persist.EveryMessages(1<<40), storetest.NewMemory(""), ready)
+		sys, pid := spawnCounter(b, persist.EveryMessages(1<<30), storetest.NewMemory(""), ready)
 		flow(b, sys.Engine(), pid, ready)
 	})
 }

@@ -49,7 +49,7 @@ func (s *Store) commit(ctx context.Context, changes []persist.Change) ([]persist
 		return nil, err
 	}
 	defer s.endCommit()
-	if err := checkChanges(changes); err != nil || len(changes) == 0 {
+	if err := persist.CheckChanges(changes); err != nil || len(changes) == 0 {
 		return nil, err
 	}
 	keys := make([]persist.Key, len(changes))
@@ -245,30 +245,4 @@ func (s *Store) explain(fsys afero.Fs, err error) error {
 		return fmt.Errorf("%w: %w", check, err)
 	}
 	return err
-}
-
-// checkChanges refuses what could not be meant, before anything is looked at.
-func checkChanges(changes []persist.Change) error {
-	seen := make(map[persist.Key]bool, len(changes))
-	for _, c := range changes {
-		if err := persist.CheckStoreKey(c.Key); err != nil {
-			return err
-		}
-		switch {
-		case seen[c.Key]:
-			return fmt.Errorf("%w: %q is changed twice", persist.ErrBadChange, string(c.Key))
-		case c.Put == nil && c.If == persist.Absent:
-			return fmt.Errorf("%w: a delete of %q, which is to be absent", persist.ErrBadChange, string(c.Key))
-		case c.Put != nil && c.Put.Key != c.Key:
-			return fmt.Errorf("%w: the record of %q under %q", persist.ErrBadChange, string(c.Put.Key), string(c.Key))
-		}
-		seen[c.Key] = true
-		if c.Put == nil {
-			continue
-		}
-		if err := c.Put.Check(); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -464,7 +464,7 @@ func (s single) List(ctx context.Context, p persist.Key) iter.Seq2[persist.Entry
 }
 func (s single) Commit(ctx context.Context, cs ...persist.Change) ([]persist.Version, error) {
 	if len(cs) > 1 {
-		if err := checkChanges(cs); err != nil {
+		if err := persist.CheckChanges(cs); err != nil {
 			return nil, err
 		}
 		return nil, errors.ErrUnsupported

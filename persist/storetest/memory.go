@@ -99,7 +99,7 @@ func (m *Memory) Load(ctx context.Context, key persist.Key) (persist.Record, per
 func (m *Memory) Commit(ctx context.Context, changes ...persist.Change) ([]persist.Version, error) {
 	var versions []persist.Version
 	err := m.do(ctx, func(d *memoryData) error {
-		if err := checkChanges(changes); err != nil {
+		if err := persist.CheckChanges(changes); err != nil {
 			return err
 		}
 		for _, c := range changes {
@@ -216,32 +216,4 @@ func (d *memoryData) apply(c persist.Change) persist.Version {
 // decode reads the state as a record that shares no memory with the store.
 func (s memoryState) decode(key persist.Key) (persist.Record, error) {
 	return persist.DecodeRecord(slices.Clone(s.bytes), key, "memory")
-}
-
-// checkChanges refuses the changes that every store must refuse before it
-// looks at what it has: a key that [persist.CheckStoreKey] refuses, a record
-// that [persist.Record.Check] refuses, and with ErrBadChange a key that appears
-// twice, a record under another key, a delete of what must be absent.
-func checkChanges(changes []persist.Change) error {
-	seen := make(map[persist.Key]bool, len(changes))
-	for _, c := range changes {
-		if err := persist.CheckStoreKey(c.Key); err != nil {
-			return err
-		}
-		switch {
-		case seen[c.Key]:
-			return fmt.Errorf("%w: %q appears twice", persist.ErrBadChange, string(c.Key))
-		case c.Put == nil && c.If == persist.Absent:
-			return fmt.Errorf("%w: %q is to be deleted and must be absent", persist.ErrBadChange, string(c.Key))
-		case c.Put != nil && c.Put.Key != c.Key:
-			return fmt.Errorf("%w: the record of %q is put under %q", persist.ErrBadChange, string(c.Put.Key), string(c.Key))
-		}
-		seen[c.Key] = true
-		if c.Put != nil {
-			if err := c.Put.Check(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
